@@ -1,0 +1,54 @@
+# Two commands do all set-up on a machine with Python, make and git: `make compare` and `make test`.
+PYTHON ?= python3
+# Exact versions that the tests were last seen green with; `make install LOCK=` resolves afresh.
+LOCK ?= constraints.txt
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install compare test reproduce bench docs lint format lock clean
+
+help:            ## Show what can be made
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
+
+install: $(INSTALLED) ## Create .venv with everything that tests, examples and docs need
+
+$(INSTALLED): pyproject.toml $(wildcard $(LOCK))
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[test,lint,docs]'
+	@touch $@
+
+compare: $(INSTALLED) ## Compare five optimizers on two real problems, with equal tuning: the main job, in minutes
+	$(BIN)/optimand compare digits-mlp byte-lm --methods adamw,sgd,lion,lion-k-nuclear,exadam --seeds 3 --tune 6
+
+test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks at the page too)
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+
+reproduce: $(INSTALLED) ## Check the headline claims of every implemented paper at full size
+	for paper in lion lion-k exadam; do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
+	$(BIN)/python -m pytest -m slow
+
+bench: $(INSTALLED) ## Measure speed and memory as ratios to named peers, side by side in one process
+	$(BIN)/python benchmarks/optim_step.py
+	$(BIN)/python benchmarks/lab_overhead.py
+
+docs: $(INSTALLED) ## Build the documentation into site/
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Put the code into the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(INSTALLED) ## Write the installed versions to constraints.txt (torch stays a range: its builds differ by machine)
+	$(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(torch|torchvision|triton|nvidia-)' | grep -v ' @ ' > constraints.txt
+
+clean: ## Remove the environment and everything that was built
+	rm -rf $(VENV) site build dist .pytest_cache .ruff_cache .mypy_cache .coverage*

@@ -1,0 +1,345 @@
+"""The catalog: what methods, problems, claims and families there are, loaded family by family when asked.
+
+A method, a problem or a claim enters with a decorator, from this package or from anybody's::
+
+    @method("my-sgd", family="training", space={"lr": Float(1e-4, 1.0, log=True)})
+    class MySGD(torch.optim.Optimizer): ...
+
+Installed packages are found through the entry-point group ``optimand.plugins`` (each entry names a
+module whose import registers), single files are named on the command line (:mod:`optimand.core.userfiles`).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from .contracts import Family, Method, Problem, ProblemFactory
+from .space import Dimension
+from .userfiles import MODULE_PREFIX, object_in_file, same_place, split_spec
+from .validation import OptimandError, UnknownNameError, check_choice, check_int, check_number, suggest
+
+if TYPE_CHECKING:
+    from .claims import Claim
+
+ENTRY_POINT_GROUP = "optimand.plugins"
+
+# Modules whose import registers a family's methods, problems and claims.
+FAMILY_MODULES: dict[str, tuple[str, ...]] = {
+    "training": (
+        "optimand.training.family",
+        "optimand.training.problems",
+        "optimand.training.claims",
+        "optimand.optim.methods",
+        "optimand.optim.claims",
+    ),
+}
+
+T = TypeVar("T")
+
+__all__ = [
+    "Family",
+    "Method",
+    "Problem",
+    "ProblemFactory",
+    "add_claim",
+    "add_family",
+    "claims",
+    "families",
+    "get_family",
+    "get_method",
+    "get_problem",
+    "load",
+    "method",
+    "methods",
+    "papers_with_claims",
+    "problem",
+    "problems",
+]
+
+
+_methods: dict[str, Method] = {}
+_problems: dict[str, ProblemFactory] = {}
+_claims: dict[str, list[Claim]] = {}
+_families: dict[str, Family] = {}
+_loaded: set[str] = set()
+
+
+def signature_defaults(build: Callable[..., Any], skip: int = 1) -> dict[str, Any]:
+    """Hyperparameters of a factory: its parameters after the first ``skip``, with their defaults."""
+    parameters = list(inspect.signature(build).parameters.values())[skip:]
+    return {
+        p.name: (None if p.default is p.empty else p.default)
+        for p in parameters
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+def first_line(obj: Any) -> str:
+    """The first line of a docstring, or nothing."""
+    return (inspect.getdoc(obj) or "").strip().split("\n")[0]
+
+
+def method(
+    name: str,
+    *,
+    family: str,
+    space: Mapping[str, Dimension] | None = None,
+    paper: str | None = None,
+    summary: str | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Callable[[T], T]:
+    """Register a class or factory as a method and return it unchanged.
+
+    Args:
+        name: what users type.
+        family: the family whose problems can run it.
+        space: ranges that ``--tune`` searches; the defaults come from the factory's signature.
+        paper: slug in the catalogue of papers.
+        summary: one line; by default the first line of the docstring.
+        fixed: hyperparameters that this preset sets and nobody tunes.
+        defaults: hyperparameters whose default differs here from the factory's.
+        options: facts for the family's run loop.
+
+    Raises:
+        ValueError: the name is taken by another object, or the space names an unknown hyperparameter.
+    """
+
+    def register(build: T) -> T:
+        make = cast("Callable[..., Any]", build)
+        known = signature_defaults(make)
+        given = {**(defaults or {})}
+        for key in (*given, *(fixed or {}), *(space or {})):
+            if known and key not in known:
+                raise ValueError(f"method {name!r}: {key!r} is no parameter of {build!r}; it has {', '.join(known)}")
+        factory = functools.partial(make, **fixed) if fixed else make
+        entry = Method(
+            name=name,
+            family=family,
+            build=factory,
+            defaults={k: v for k, v in {**known, **given}.items() if k not in (fixed or {})},
+            space=dict(space or {}),
+            paper=paper,
+            summary=first_line(build) if summary is None else summary,
+            options=dict(options or {}),
+            origin=_origin_of(build),
+        )
+        old = _methods.get(name)
+        if old is not None and old.origin != entry.origin and not same_place(old.origin, entry.origin):
+            raise ValueError(f"method name {name!r} is taken by {old.origin}, cannot register {entry.origin}")
+        _methods[name] = entry
+        return build
+
+    return register
+
+
+def problem(name: str, *, family: str, summary: str | None = None) -> Callable[[T], T]:
+    """Register a factory of problems and return it unchanged; its keyword parameters are the problem's."""
+
+    def register(build: T) -> T:
+        make = cast("Callable[..., Any]", build)
+        entry = ProblemFactory(
+            name=name,
+            family=family,
+            summary=first_line(build) if summary is None else summary,
+            build=make,
+            params=signature_defaults(make, skip=0),
+            origin=_origin_of(build),
+        )
+        old = _problems.get(name)
+        if old is not None and old.origin != entry.origin and not same_place(old.origin, entry.origin):
+            raise ValueError(f"problem name {name!r} is taken by {old.origin}, cannot register {entry.origin}")
+        _problems[name] = entry
+        return build
+
+    return register
+
+
+def add_family(family: Family) -> None:
+    """Register a family."""
+    _families[family.name] = family
+
+
+def add_claim(claim: Claim) -> None:
+    """Register a claim under its paper's slug; a claim of the same name is replaced."""
+    listed = _claims.setdefault(claim.paper, [])
+    listed[:] = [old for old in listed if old.name != claim.name] + [claim]
+
+
+def load(family: str | None = None) -> None:
+    """Import what registers ``family`` (all families when None) and, once, the installed plugins."""
+    names = FAMILY_MODULES if family is None else [family] if family in FAMILY_MODULES else []
+    for name in names:
+        if name not in _loaded:
+            for module in FAMILY_MODULES[name]:
+                importlib.import_module(module)
+            _loaded.add(name)
+    if ENTRY_POINT_GROUP not in _loaded:
+        _loaded.add(ENTRY_POINT_GROUP)
+        for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+            try:
+                entry_point.load()
+            except Exception as error:  # a broken plugin must not take the command down
+                plugin = f"plugin {entry_point.name!r} ({entry_point.value})"
+                warnings.warn(f"{plugin} was not loaded: {error!r}", stacklevel=2)
+
+
+def families() -> dict[str, Family]:
+    """All families by name."""
+    load()
+    return dict(_families)
+
+
+def get_family(name: str) -> Family | None:
+    """The family of that name; None for one that a user's file invents and nobody registered."""
+    if name in FAMILY_MODULES:
+        load(name)
+    return _families.get(name)
+
+
+def methods(family: str | None = None) -> dict[str, Method]:
+    """All methods (of one family) by name, sorted."""
+    load(family)
+    return {n: m for n, m in sorted(_methods.items()) if family in (None, m.family)}
+
+
+def problems(family: str | None = None) -> dict[str, ProblemFactory]:
+    """All problems (of one family) by name, sorted."""
+    load(family)
+    return {n: p for n, p in sorted(_problems.items()) if family in (None, p.family)}
+
+
+def claims(paper: str) -> list[Claim]:
+    """The claims registered for a paper, in the order of registration."""
+    load()
+    return list(_claims.get(paper, ()))
+
+
+def papers_with_claims() -> list[str]:
+    """Slugs of the papers that have claims."""
+    load()
+    return sorted(_claims)
+
+
+def get_method(text: str, *, family: str) -> tuple[Method, dict[str, Any]]:
+    """The method that ``text`` names and the hyperparameters that it sets.
+
+    Args:
+        text: ``lion``, ``lion:lr=1e-4``, ``my_opt.py:MyOpt`` or ``my_opt.py:MyOpt:lr=1e-4``.
+        family: the family of the problems it is to run on.
+
+    Raises:
+        OptimandError: unknown name (with the nearest ones), method of another family, unknown
+            hyperparameter, or a file that does not load.
+    """
+    head, attr, params = split_spec(text)
+    if attr is not None:
+        found = object_in_file(head, attr)
+        entry = found if isinstance(found, Method) else _registered_in_file(_methods, found)
+        if entry is None:
+            owner = get_family(family)
+            if owner is None:
+                raise OptimandError(
+                    f"{text!r} must be registered with @method or be a Method: family {family!r} does not say how "
+                    f"to adopt a {type(found).__name__}"
+                )
+            entry = owner.adopt(attr, found)
+        entry = replace(entry, origin=f"{Path(head).name}:{attr}")
+    else:
+        known = methods(family)
+        if head not in known:
+            everywhere = methods()
+            if head in everywhere:
+                raise OptimandError(
+                    f"method {head!r} is of family {everywhere[head].family!r} and cannot run on problems of "
+                    f"family {family!r}; methods that can: {', '.join(known)}"
+                )
+            raise UnknownNameError(f"unknown method {head!r}{suggest(head, known)}; 'optimand list methods' shows all")
+        entry = known[head]
+    entry.hyper(params)
+    if entry.family != family:
+        raise OptimandError(f"method {text!r} is of family {entry.family!r}, the problem of family {family!r}")
+    return entry, params
+
+
+def get_problem(text: str) -> Problem:
+    """The problem that ``text`` names, e.g. ``digits-mlp``, ``byte-lm:size=3m`` or ``my_problem.py:problem``.
+
+    Raises:
+        OptimandError: unknown name (with the nearest ones), unknown parameter, a file that does not
+            load, or an object that is no problem.
+    """
+    head, attr, params = split_spec(text)
+    if attr is not None:
+        found = object_in_file(head, attr)
+        entry = _registered_in_file(_problems, found)
+        build = entry.build if entry else found
+        if callable(build):
+            return _checked(text, _built(text, build, params))
+        if params:
+            raise OptimandError(f"{text!r}: {attr} is an object, not a function, and takes no {', '.join(params)}")
+        return _checked(text, found)
+    # A problem's family is known only once it is loaded: the rooms are few, and each loads once.
+    known = problems()
+    if head not in known:
+        raise UnknownNameError(f"unknown problem {head!r}{suggest(head, known)}; 'optimand list problems' shows all")
+    factory = known[head]
+    for key in params:
+        if key not in factory.params:
+            raise UnknownNameError(
+                f"problem {head!r} has no parameter {key!r}; it has "
+                f"{', '.join(factory.params) or 'none'}{suggest(key, factory.params)}"
+            )
+    return _checked(text, _built(text, factory.build, params))
+
+
+def _built(text: str, build: Callable[..., Any], params: Mapping[str, Any]) -> Any:
+    try:
+        return build(**params)
+    except OptimandError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise OptimandError(f"problem {text!r}: {error}") from error
+    except Exception as error:  # whatever a user's factory raises
+        raise OptimandError(f"problem {text!r} could not be built: {type(error).__name__}: {error}") from error
+
+
+_MISSING = object()
+
+
+def _checked(text: str, built: Any) -> Problem:
+    # Statically, because a property such as the summary may load data.
+    names = (*Problem.__annotations__, "run")
+    missing = [name for name in names if inspect.getattr_static(built, name, _MISSING) is _MISSING]
+    if missing:
+        raise OptimandError(f"{text!r} is no problem: {type(built).__name__} lacks {', '.join(missing)}")
+    try:
+        check_choice("direction", built.direction, ("min", "max"))
+        check_int("budget", built.budget, low=1)
+        if built.target is not None:
+            check_number("target", built.target)
+    except (TypeError, ValueError) as error:
+        raise OptimandError(f"problem {text!r}: {error}") from error
+    return built
+
+
+E = TypeVar("E", Method, ProblemFactory)
+
+
+def _registered_in_file(entries: Mapping[str, E], found: Any) -> E | None:
+    """The entry of an object that a user's file registered itself; not of one that the file merely imports."""
+    origin = _origin_of(found)
+    return next((e for e in entries.values() if e.origin == origin and origin.startswith(MODULE_PREFIX)), None)
+
+
+def _origin_of(obj: Any) -> str:
+    return f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', '')}"

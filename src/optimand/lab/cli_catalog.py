@@ -1,0 +1,156 @@
+"""The commands that show what the catalog holds: list, show, papers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..core.validation import OptimandError, suggest
+from .study import describe_method, plain
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+USER_ERROR = 1
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    problems = "problems"
+    methods = "methods"
+    families = "families"
+    claims = "claims"
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    family: Annotated[str | None, typer.Option(help="Only of this family.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List problems, methods, families, or the claims that 'reproduce' can check."""
+    from ..core import catalog
+
+    if family is not None and family not in catalog.families():
+        known = catalog.families()
+        raise OptimandError(f"unknown family {family!r}{suggest(family, known)}; known: {', '.join(known)}")
+    rows: list[dict[str, Any]]
+    if kind is Kind.problems:
+        rows = [
+            {"name": p.name, "family": p.family, "parameters": _pairs(p.params), "summary": p.summary}
+            for p in catalog.problems(family).values()
+        ]
+    elif kind is Kind.methods:
+        rows = [
+            {"name": m.name, "family": m.family, "paper": m.paper or "", "summary": m.summary}
+            for m in catalog.methods(family).values()
+        ]
+    elif kind is Kind.families:
+        rows = [{"name": f.name, "summary": f.summary} for f in catalog.families().values()]
+    else:
+        rows = [
+            {"paper": paper, "claim": c.name, "sentence": c.sentence}
+            for paper in catalog.papers_with_claims()
+            for c in catalog.claims(paper)
+        ]
+    print_rows(rows, as_json)
+
+
+def show(
+    method: Annotated[str, typer.Argument(help="A method: a name, name:key=value,… or file.py:NAME.")],
+    family: Annotated[str, typer.Option(help="The family of problems it is for.")] = "training",
+    as_json: JsonOption = False,
+) -> None:
+    """Show a method: hyperparameters with defaults and ranges, paper, measured cost in state bytes per parameter."""
+    from ..core import catalog
+    from ..core.papers import get_paper
+
+    entry, given = catalog.get_method(method, family=family)
+    facts = describe_method(method, entry, given)
+    paper = get_paper(entry.paper) if entry.paper else None
+    if as_json:
+        content = {
+            "name": entry.name, "family": entry.family, "summary": entry.summary, "origin": entry.origin,
+            "paper": paper.to_dict() if paper else None, "facts": facts,
+            "hyperparameters": {
+                k: {"default": plain(v), "given": plain(given.get(k)), "range": str(entry.space.get(k, "")) or None}
+                for k, v in entry.defaults.items()
+            },
+        }  # fmt: skip
+        print_json(content)
+        return
+    out.print(f"[bold]{entry.name}[/] ({entry.family})  {entry.origin}", soft_wrap=True)
+    out.print(entry.summary, markup=False)
+    if paper:
+        out.print(f"paper: {paper.title} ({paper.year}), arXiv {paper.arxiv}", markup=False)
+    for key, value in facts.items():
+        out.print(f"{key}: {value}", markup=False)
+    rows = [
+        {"hyperparameter": k, "default": str(v), "tuned over": str(entry.space.get(k, ""))}
+        for k, v in entry.defaults.items()
+    ]
+    for row in rows:
+        if row["hyperparameter"] in given:
+            row["given"] = str(given[row["hyperparameter"]])
+    print_rows(rows, False)
+
+
+def papers(
+    query: Annotated[list[str] | None, typer.Argument(help="Words to look for; none lists all papers.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at the most.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Search the catalogue of papers by meaning, e.g. optimand papers "low memory optimizer state"."""
+    from ..core.papers import load_papers, search_papers
+
+    found = [(p, None) for p in load_papers()] if not query else list(search_papers(" ".join(query), limit=limit))
+    if as_json:
+        print_json([{**p.to_dict(), "score": score} for p, score in found])
+        return
+    if not found:
+        err.print("no paper matches; 'optimand papers' lists all")
+        raise typer.Exit(USER_ERROR)
+    for paper, _ in found:
+        status = {"implemented": "green", "partial": "yellow"}.get(paper.status, "dim")
+        facts = f"{paper.year}  arXiv {paper.arxiv}  [{status}]{_status(paper)}[/]"
+        out.print(f"[bold]{paper.slug}[/]  {facts}", soft_wrap=True)
+        out.print(f"  {paper.title} · {paper.room}", markup=False, soft_wrap=True)
+        if query:
+            out.print(f"  {paper.summary}", markup=False)
+
+
+def _status(paper: Any) -> str:
+    methods = ", ".join(paper.methods)
+    return {"implemented": f"implemented: {methods}", "partial": f"partly implemented: {methods}"}.get(
+        paper.status, "not implemented yet"
+    )
+
+
+def _pairs(params: Any) -> str:
+    return ", ".join(f"{k}={v}" for k, v in params.items())
+
+
+def print_json(content: Any) -> None:
+    print(json.dumps(content, indent=2, default=str))
+
+
+def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(list(rows))
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    for name in columns:
+        table.add_column(name, no_wrap=name in ("name", "hyperparameter"))
+    for row in rows:
+        table.add_row(*[Text(str(row.get(name, ""))) for name in columns])
+    out.print(table)

@@ -1,0 +1,98 @@
+"""What a study says, in words."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .statistics import Interval
+
+if TYPE_CHECKING:
+    from .summary import ProblemSummary, Row
+
+
+def problem_verdict(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
+    if not rows:
+        return "No run has finished yet."
+    best = rows[0]
+    if math.isnan(best.test.mean):
+        return "Every run diverged or failed: nothing can be ranked."
+    value = f"test {facts['metric']} {format_interval(best.test)}"
+    level = [row.label for row in rows[1:] if row.tied]
+    worse = [row for row in rows[1:] if not row.tied]
+    if best.test.n == 1:
+        text = f"{best.label} has the best value ({value}), from a single seed: too few to call a winner."
+    elif not worse and len(rows) > 1:
+        text = f"A tie: {_join([best.label, *level])} differ by less than the noise ({best.label}: {value})."
+    elif level:
+        text = (
+            f"{best.label} has the best mean ({value}), tied with {_join(level)}: they differ by less than the noise."
+        )
+    elif len(rows) == 1:
+        text = f"{best.label} alone, nothing to compare it with: {value}."
+    else:
+        text = f"{best.label} is best: {value}."
+    faster = [r for r in rows if r.target_at is not None]
+    if faster:
+        first = min(faster, key=lambda r: r.target_at or math.inf)
+        text += f" {first.label} is first at the target ({first.target_at:g} of {facts['budget']} {facts['unit']})."
+    bad = [row for row in rows if row.diverged or row.failed]
+    if bad:
+        text += " " + "; ".join(f"{r.label}: {_bad_runs(r)}" for r in bad) + "."
+    return text
+
+
+def _bad_runs(row: Row) -> str:
+    parts = []
+    if row.diverged:
+        parts.append(f"{row.diverged} of {row.n} runs diverged")
+    if row.failed:
+        parts.append(f"{row.failed} of {row.n} runs failed")
+    return " and ".join(parts)
+
+
+MOST_TOLD = 3  # problems that the overall verdict goes through one by one
+
+
+def overall_verdict(problems: Sequence[ProblemSummary]) -> str:
+    if len(problems) == 1:
+        return problems[0].verdict
+    ranked = [p for p in problems if p.rows and not math.isnan(p.rows[0].test.mean)]
+    if not ranked:
+        return "No problem has results that can be ranked yet."
+    if all(p.rows[0].test.n == 1 for p in ranked):
+        return "A single seed for each method: too few to call a winner on any problem."
+    if len(ranked) <= MOST_TOLD:
+        return "; ".join(f"{p.label}: {_winner(p.rows)}" for p in ranked) + "."
+    best = Counter(row.label for p in ranked for row in p.rows if row.tied)
+    most = max(best.values())
+    leaders = [label for label, count in best.items() if count == most]
+    verb = "is" if len(leaders) == 1 else "are each"
+    return f"{_join(leaders)} {verb} best or tied with the best on {most} of {len(ranked)} problems."
+
+
+def _winner(rows: Sequence[Row]) -> str:
+    tied = [row.label for row in rows[1:] if row.tied]
+    if len(rows) == 1:
+        return f"{rows[0].label} alone, nothing to compare it with"
+    if not tied:
+        return f"{rows[0].label} is best"
+    if len(tied) == len(rows) - 1:
+        return f"a tie of all, {rows[0].label} with the best mean"
+    return f"{rows[0].label} has the best mean, tied with {_join(tied)}"
+
+
+def format_interval(interval: Interval) -> str:
+    """A mean with half its interval, to two significant digits of the latter: ``0.962 ± 0.011``."""
+    if math.isnan(interval.mean):
+        return "–"
+    if not math.isfinite(interval.half_width) or interval.half_width == 0:
+        return f"{interval.mean:.4g}"
+    decimals = max(0, 1 - math.floor(math.log10(interval.half_width)))
+    return f"{interval.mean:.{decimals}f} ± {interval.half_width:.{decimals}f}"
+
+
+def _join(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

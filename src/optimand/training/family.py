@@ -1,0 +1,155 @@
+"""The family ``training``: its methods are ``torch.optim.Optimizer`` classes, or functions that return one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from optimand.optim.memory import state_bytes
+
+from ..core.catalog import Family, Method, add_family, first_line, signature_defaults
+from ..core.space import Dimension, Float
+from ..core.validation import OptimandError
+
+PATHS = ("foreach", "fused")
+_EXPECTED = "expected a torch.optim.Optimizer class, or a function of the parameters that returns an optimizer"
+
+
+def adopt(name: str, obj: Any) -> Method:
+    """Turn a user's optimizer class or factory into a method.
+
+    Args:
+        name: what the method is to be called.
+        obj: a subclass of ``torch.optim.Optimizer``, or ``factory(params, **hyper)``. Hyperparameters and
+            defaults are read from its signature; ``lr`` is tuned from a thirtieth to thirty times its
+            default, ``weight_decay`` likewise (from 1e-5 to 1e-1 where its default is 0).
+
+    Raises:
+        OptimandError: ``obj`` is something else, has a required hyperparameter, or cannot be built.
+
+    Example:
+        >>> method = adopt("rmsprop", torch.optim.RMSprop)
+        >>> method.defaults["lr"], str(method.space["lr"])
+        (0.01, '0.000333333 … 0.3 (log)')
+    """
+    if isinstance(obj, torch.optim.Optimizer):
+        raise OptimandError(
+            f"method {name!r} is a {type(obj).__name__} object that already holds parameters; {_EXPECTED}"
+        )
+    if not callable(obj):
+        raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
+    if isinstance(obj, type) and not issubclass(obj, torch.optim.Optimizer):
+        raise OptimandError(f"method {name!r} is the class {obj.__qualname__}; {_EXPECTED}")
+    try:
+        parameters = list(inspect.signature(obj).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise OptimandError(f"method {name!r}: the signature of {obj!r:.80} cannot be read ({error})") from error
+    if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        raise OptimandError(f"method {name!r} takes no parameters to optimize; {_EXPECTED}")
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p.name for p in parameters[1:] if p.default is p.empty and p.kind not in variadic]
+    if required:
+        given = ", ".join(f"{key}=…" for key in required)
+        raise OptimandError(
+            f"method {name!r} has no default for {', '.join(required)}: give it one in its signature "
+            f"(such as {given}), or wrap it: def {name.replace('-', '_')}(params, {given}): return …"
+        )
+    defaults = signature_defaults(obj)
+    method = Method(
+        name=name,
+        family="training",
+        build=obj,
+        defaults=defaults,
+        space=_default_space(defaults),
+        summary=first_line(obj),
+        origin=f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', name)}",
+    )
+    try:
+        built = obj([nn.Parameter(torch.zeros(2, 2))], **defaults)
+    except Exception as error:  # whatever a user's constructor raises
+        raise OptimandError(
+            f"method {name!r} cannot be built with its defaults: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(built, torch.optim.Optimizer):
+        raise OptimandError(f"method {name!r} returns a {type(built).__name__}; {_EXPECTED}")
+    return method
+
+
+def _default_space(defaults: Mapping[str, Any]) -> dict[str, Dimension]:
+    space: dict[str, Dimension] = {}
+    for key in ("lr", "weight_decay"):
+        value = defaults.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            space[key] = Float(value / 30, value * 30, log=True)
+    if "weight_decay" in defaults and "weight_decay" not in space:
+        space["weight_decay"] = Float(1e-5, 1e-1, log=True)
+    return space
+
+
+def describe(method: Method) -> dict[str, str]:
+    """Facts about a method, measured by taking two steps on a 256x256 matrix with a bias.
+
+    Returns:
+        ``state bytes per parameter``, and for each of the paths ``foreach`` and ``fused`` whether it works
+        here.
+
+    Raises:
+        Exception: whatever the method raises when it is built or takes a step, such as ValueError for a
+            hyperparameter out of range.
+    """
+    model, optimizer = _two_steps(method, {})
+    parameters = sum(p.numel() for p in model.parameters())
+    facts = {"state bytes per parameter": f"{state_bytes(optimizer) / parameters:.2f}"}
+    for path in PATHS:
+        facts[f"{path} path"] = _works(method, path)
+    return facts
+
+
+def _works(method: Method, path: str) -> str:
+    if path not in method.defaults:
+        return "none"
+    try:
+        # the paths exclude each other
+        _two_steps(method, {p: p == path for p in PATHS if p in method.defaults})
+    except Exception as error:  # the optimizer says in its own way why it has no such path here
+        return f"not here: {error}"
+    return "yes"
+
+
+def _two_steps(method: Method, overrides: Mapping[str, Any]) -> tuple[nn.Module, torch.optim.Optimizer]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Linear(256, 256)
+        optimizer = method.build(list(model.parameters()), **method.hyper(overrides))
+        if hasattr(optimizer, "eval") and hasattr(optimizer, "train"):
+            optimizer.train()  # schedule-free optimizers step only in this mode of theirs
+        x = torch.randn(8, 256)
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = model(x).square().mean()
+            loss.backward()
+            return loss
+
+        for _ in range(2):
+            if method.options.get("closure"):
+                optimizer.step(closure)
+            else:
+                closure()
+                optimizer.step()
+    return model, optimizer
+
+
+add_family(
+    Family(
+        name="training",
+        summary="train neural networks: torch optimizers on mini-batches of real data",
+        adopt=adopt,
+        describe=describe,
+        methods=("adamw", "sgd", "lion", "lion-k-nuclear", "exadam"),
+    )
+)

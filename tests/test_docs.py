@@ -1,0 +1,61 @@
+"""The documentation's Python blocks and the examples run as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCKS = [
+    pytest.param(block, id=f"{page.relative_to(ROOT)}-{i}")
+    for page in PAGES
+    for i, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_code_in_the_documentation_runs(block, tmp_path):
+    file = tmp_path / "block.py"
+    # Studies start worker processes, which import the main module: it must not run again there.
+    body = "\n".join("    " + line for line in block.splitlines())
+    file.write_text(f"if __name__ == '__main__':\n{body}\n" if "compare(" in block else block)
+    result = subprocess.run([sys.executable, file], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_examples_run(example, tmp_path):
+    arguments = (
+        [str(tmp_path / "picture.png")]
+        if "sys.argv" in example.read_text() or "argparse" in example.read_text()
+        else []
+    )
+    result = subprocess.run(
+        [sys.executable, example, *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_users_files_of_the_examples_can_be_compared(tmp_path):
+    command = [
+        sys.executable, "-m", "optimand.lab.cli", "compare", f"{ROOT}/examples/my_problem.py:problem",
+        "--methods", f"adamw,{ROOT}/examples/my_opt.py:MyOpt", "--budget", "20", "--seeds", "1", "--jobs", "1",
+        "--store", str(tmp_path / "study"),
+    ]  # fmt: skip
+    result = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "MyOpt" in result.stdout
+
+
+def test_links_between_pages_lead_somewhere():
+    missing = []
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+            if not (page.parent / target).exists():
+                missing.append(f"{page.name}: {target}")
+    assert missing == []
