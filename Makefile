@@ -36,7 +36,7 @@ bench: $(INSTALLED) ## Measure speed and memory as ratios to named peers, side b
 	$(BIN)/python benchmarks/lab_overhead.py
 
 docs: $(INSTALLED) ## Build the documentation into site/
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from optimand.core.catalog import get_method, get_problem
 from optimand.core.recorder import Diverged, Recorder
 from optimand.core.seeds import SeedTree
@@ -19,6 +21,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Train with two optimizers and three seeds, and print what they reach."""
+    torch.set_num_threads(1)  # a network this small does not gain from more
     problem = get_problem(f"{HERE / 'my_problem.py'}:problem")
     print(problem.summary)
     for text in (f"{HERE / 'my_opt.py'}:MyOpt", f"{HERE / 'my_opt.py'}:MyOpt:lr=0.01"):

@@ -54,6 +54,26 @@ def test_report_builds_the_page_from_the_store_alone(study, capsys, tmp_path):
     assert (tmp_path / "page.html").stat().st_size > 10_000
 
 
+def test_what_users_code_prints_does_not_get_into_the_json(tmp_path):
+    file = tmp_path / "noisy.py"
+    shout = "print('LOUD')\n"
+    text = (
+        Path(TOY)
+        .read_text()
+        .replace("    return lambda x, g, t: x - lr * g", f"    {shout}    return lambda x, g, t: x")
+    )
+    file.write_text(text + "\n" + shout)
+    command = [Path(sys.executable).with_name("optimand"), "compare", f"{file}:problem:budget=5", "-m", f"{file}:gd"]
+    options = ["--json", "--store", tmp_path / "s", "-s", "1"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert "LOUD" in done.stderr
+    assert json.loads(done.stdout)["problems"]
+
+
+def test_a_term_signal_ends_like_an_interrupt(tmp_path):
+    assert _interrupted(tmp_path, signal.SIGTERM) == cli.INTERRUPTED
+
+
 def test_json_goes_to_standard_output_alone(study, capsys):
     code = run(
         "compare", f"{TOY}:problem:budget=10", "-m", f"{TOY}:gd,{TOY}:sign:lr=0.1", "-s", 2, "--store", study, "--json"
@@ -77,6 +97,9 @@ def test_diverged_and_failed_runs_end_with_code_3(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "3/3 diverged" in shown
     assert "3/3 failed" in shown
+    assert "crashing: RuntimeError: this method is broken (toy.py line" in shown.replace("\n", " ")
+    assert "exploding: loss is" in shown
+    assert "Defaults only" in shown
     assert "Traceback" not in shown
 
 
@@ -107,6 +130,10 @@ def test_a_damaged_file_is_named_with_code_3(study, capsys):
         (("reproduce", "lyon"), "lion"),
         (("reproduce", "frugal"), "is not implemented yet (planned)"),
         (("report", "nowhere"), "'nowhere' holds no study"),
+        (("compare", "digits-mlp", "-m", "adamw:lr=abc"), "method 'adamw': lr must be a number, got 'abc'"),
+        (("compare", "digits-mlp", "lion"), "'lion' is a method: separate methods by commas"),
+        (("compare", "digits-mlp", "-m", "lion:betas=0.9,0.99"), "in brackets: betas=(0.9,0.99)"),
+        (("show", "lion", "--family", "trainin"), "unknown family 'trainin'; did you mean 'training'"),
         (("compare", f"{TOY}:problem:budgt=3", "-m", f"{TOY}:gd"), "unexpected keyword argument 'budgt'"),
         (("compare", f"{TOY}:quadratic:budget=3", "-m", f"{TOY}:gd"), "is an object, not a function"),
         (("compare", f"{TOY}:backwards", "-m", f"{TOY}:gd"), "direction must be one of 'min', 'max', got 'down'"),
@@ -145,6 +172,8 @@ def test_list(capsys):
         assert run("list", kind, "--json") == 0
         rows = json.loads(capsys.readouterr().out)
         assert any(name in row.values() for row in rows)
+    assert run("list", "problems") == 0
+    assert "torchvision and its" in capsys.readouterr().out
 
 
 def test_show_tells_hyperparameters_paper_and_cost(capsys):
@@ -193,6 +222,10 @@ def test_methods_are_split_at_the_right_commas(texts, parts):
 
 
 def test_interrupting_says_how_to_go_on(tmp_path):
+    assert _interrupted(tmp_path, signal.SIGINT) == cli.INTERRUPTED
+
+
+def _interrupted(tmp_path, number):
     command = [
         Path(sys.executable).with_name("optimand"), "compare", f"{TOY}:problem:pause=0.5", "-m", f"{TOY}:gd",
         "--store", tmp_path / "s",
@@ -201,11 +234,11 @@ def test_interrupting_says_how_to_go_on(tmp_path):
     while not list((tmp_path / "s" / "scratch").glob("*.progress")):
         time.sleep(0.05)
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, shown = process.communicate(timeout=30)
-    assert process.returncode == cli.INTERRUPTED
     assert "interrupted; the same command goes on from here" in shown
     assert "Traceback" not in shown
+    return process.returncode
 
 
 def test_the_command_is_installed():

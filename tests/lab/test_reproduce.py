@@ -57,7 +57,7 @@ def test_each_claim_gets_its_verdict(claims, tmp_path):
     assert verdicts["wrong"] == "falls short"
     assert verdicts["broken"] == "not checked"
     assert verdicts["huge"] == "not testable here"
-    assert verdicts["studied"] == verdicts["shared"]
+    assert verdicts["studied"] == verdicts["shared"] == "not judged"
     by_name = {c.name: c for c in found}
     assert "ZeroDivisionError" in by_name["broken"].detail
     assert by_name["huge"].detail == "needs a data centre"

@@ -146,9 +146,34 @@ def test_a_damaged_run_file_is_set_aside_and_its_run_made_again(tmp_path):
     assert again.damaged == [victim.name]
 
 
-def test_a_folder_of_another_study_is_refused(finished):
-    with pytest.raises(OptimandError, match="holds another study"):
-        Study(toy_spec("gd"), folder=finished.store.folder).run()
+def test_a_study_can_grow_in_its_folder(tmp_path):
+    few = Study(toy_spec("gd", seeds=1), folder=tmp_path / "s", jobs=1)
+    few.run()
+    stamp = {p.name: p.stat().st_mtime_ns for p in few.store.runs.iterdir()}
+    more = Study(toy_spec("gd", "sign", seeds=2), folder=tmp_path / "s", jobs=1)
+    more.run()
+    assert len(more.results().outcomes) == more.planned_runs() == 4
+    assert {p.name: p.stat().st_mtime_ns for p in few.store.runs.iterdir() if p.name in stamp} == stamp
+    few.run()
+    assert len(few.results().outcomes) == 1
+
+
+def test_a_study_under_way_shows_only_its_own_runs(tmp_path):
+    Study(toy_spec("gd", seeds=3), folder=tmp_path / "s", jobs=1).run()
+    seen = []
+    study = Study(toy_spec("gd", seeds=1, steps=30), folder=tmp_path / "s", jobs=1)
+    study.run(lambda _: seen.append({o.budget for o in study.results().outcomes}))
+    assert all(budgets <= {30} for budgets in seen)
+    assert seen[-1] == {30}
+
+
+def test_methods_take_turns_so_that_a_busy_spell_hits_all_alike(tmp_path):
+    study = Study(toy_spec("gd", "sign", seeds=3), folder=tmp_path / "s", jobs=1)
+    study.run()
+    ended = sorted(study.store.runs.iterdir(), key=lambda p: p.stat().st_mtime_ns)
+    methods = [study.store.read_run(p)[0].method.rsplit(":", 1)[1] for p in ended]
+    # the first run starts at once, before the others are known
+    assert methods == ["gd", "sign", "gd", "sign", "gd", "sign"]
 
 
 def test_an_edited_file_makes_another_study(tmp_path):

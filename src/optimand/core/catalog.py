@@ -142,8 +142,15 @@ def method(
     return register
 
 
-def problem(name: str, *, family: str, summary: str | None = None) -> Callable[[T], T]:
-    """Register a factory of problems and return it unchanged; its keyword parameters are the problem's."""
+def problem(name: str, *, family: str, summary: str | None = None, needs: str = "") -> Callable[[T], T]:
+    """Register a factory of problems and return it unchanged; its keyword parameters are the problem's.
+
+    Args:
+        name: what users type.
+        family: the family it belongs to.
+        summary: one line; by default the first line of the docstring.
+        needs: files or packages that must be there besides this package; nothing by default.
+    """
 
     def register(build: T) -> T:
         make = cast("Callable[..., Any]", build)
@@ -154,6 +161,7 @@ def problem(name: str, *, family: str, summary: str | None = None) -> Callable[[
             build=make,
             params=signature_defaults(make, skip=0),
             origin=_origin_of(build),
+            needs=needs,
         )
         old = _problems.get(name)
         if old is not None and old.origin != entry.origin and not same_place(old.origin, entry.origin):
@@ -263,7 +271,11 @@ def get_method(text: str, *, family: str) -> tuple[Method, dict[str, Any]]:
                     f"method {head!r} is of family {everywhere[head].family!r} and cannot run on problems of "
                     f"family {family!r}; methods that can: {', '.join(known)}"
                 )
-            raise UnknownNameError(f"unknown method {head!r}{suggest(head, known)}; 'optimand list methods' shows all")
+            number = head.replace(".", "", 1).replace("e-", "", 1).rstrip(")").isdigit()
+            hint = "; write several values of one hyperparameter in brackets: betas=(0.9,0.99)" if number else ""
+            raise UnknownNameError(
+                f"unknown method {head!r}{hint or suggest(head, known)}; 'optimand list methods' shows all"
+            )
         entry = known[head]
     entry.hyper(params)
     if entry.family != family:
@@ -291,7 +303,8 @@ def get_problem(text: str) -> Problem:
     # A problem's family is known only once it is loaded: the rooms are few, and each loads once.
     known = problems()
     if head not in known:
-        raise UnknownNameError(f"unknown problem {head!r}{suggest(head, known)}; 'optimand list problems' shows all")
+        hint = f"; {head!r} is a method: separate methods by commas" if head in methods() else suggest(head, known)
+        raise UnknownNameError(f"unknown problem {head!r}{hint}; 'optimand list problems' shows all")
     factory = known[head]
     for key in params:
         if key not in factory.params:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Verdict = Literal["holds", "falls short", "not testable here", "not checked"]
+Verdict = Literal["holds", "falls short", "not testable here", "not checked", "not judged"]
 
 
 @dataclass(frozen=True)

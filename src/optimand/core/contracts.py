@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .space import Dimension
-from .validation import UnknownNameError, suggest
+from .validation import OptimandError, UnknownNameError, suggest
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -48,6 +48,9 @@ class Method:
                     f"method {self.name!r} has no hyperparameter {key!r}; it has "
                     f"{', '.join(self.defaults) or 'none'}{suggest(key, self.defaults)}"
                 )
+            default, value = self.defaults[key], overrides[key]
+            if isinstance(default, int | float) and not isinstance(default, bool) and isinstance(value, str):
+                raise OptimandError(f"method {self.name!r}: {key} must be a number, got {value!r}")
         return {**self.defaults, **overrides}
 
 
@@ -100,7 +103,7 @@ class Family:
 
 @dataclass(frozen=True)
 class ProblemFactory:
-    """A registered problem: ``build(**params)`` makes it."""
+    """A registered problem: ``build(**params)`` makes it; ``needs`` says what must be there besides this package."""
 
     name: str
     family: str
@@ -108,3 +111,4 @@ class ProblemFactory:
     build: Callable[..., Problem]
     params: Mapping[str, Any]
     origin: str = ""
+    needs: str = ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +26,7 @@ INTERRUPTED = 130
 app = typer.Typer(
     help="Choose, trust and run optimization methods.",
     epilog="Exit codes: 0 all went well; 1 an error in what was asked for; 2 wrong usage; 3 finished, but some runs "
-    "diverged or failed, stored files were damaged, or a claim could not be checked; 130 interrupted.",
+    "diverged or failed, stored files were damaged, or the check of a claim broke down; 130 interrupted.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -82,7 +83,9 @@ def compare(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:  # fmt: skip
-    """Compare methods on problems: same budget, same tuning effort, several seeds, intervals, a page to look at.
+    """Compare methods on problems; ends in a table and a page.
+
+    Same budget, same tuning effort, several seeds, intervals; ties are called ties.
 
     A study that was interrupted or killed goes on when the same command is given again.
 
@@ -102,19 +105,20 @@ def compare(
         budget=budget,
         root_seed=root_seed,
     )
-    study = Study(
-        spec,
-        folder=store,
-        jobs=jobs,
-        threads=threads,
-        executor=executor,
-        checkpoint_every=checkpoint_every,
-        retry_failed=retry_failed,
-        command=_command(),
-    )
+    with redirect_stdout(sys.stderr):  # users' files may print, and standard output is for the result
+        study = Study(
+            spec,
+            folder=store,
+            jobs=jobs,
+            threads=threads,
+            executor=executor,
+            checkpoint_every=checkpoint_every,
+            retry_failed=retry_failed,
+            command=_command(),
+        )
     if not quiet:
         err.print(_announcement(spec, study.planned_runs(), study.jobs), soft_wrap=True)
-    with resumable(), show_progress(err, quiet=quiet) as observer:
+    with resumable(), redirect_stdout(sys.stderr), show_progress(err, quiet=quiet) as observer:
         study.run(observer)
     for name in study.damaged:
         err.print(f"damaged run file {name} was set aside (….damaged) and its run made again", markup=False)
@@ -130,7 +134,7 @@ def report(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show a stored study again: the table, and the page built anew from the stored runs alone."""
+    """Show a stored study again: the table and the page, from the stored runs alone."""
     if (folder / "claims.json").is_file():
         _show_claims(folder, as_json=as_json, quiet=quiet, to=to)
     else:
@@ -146,7 +150,7 @@ def reproduce(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Check a paper's headline claims here: the paper's number, ours, and whether the claim holds."""
+    """Check a paper's headline claims: its number, ours, and whether it holds."""
     from .progress import show_progress
     from .reproduce import reproduce as run
 
@@ -167,12 +171,19 @@ app.command()(papers)
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Ctrl-C ends with a word on how to go on, instead of a bare abort."""
+    """Ctrl-C or SIGTERM ends with a word on how to go on, instead of a bare abort."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     except KeyboardInterrupt:
         err.print("interrupted; the same command goes on from here")
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def split_commas(texts: Sequence[str]) -> tuple[str, ...]:

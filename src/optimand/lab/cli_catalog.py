@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..core.contracts import ProblemFactory
 from ..core.validation import OptimandError, suggest
 from .study import describe_method, plain
 
@@ -37,7 +38,7 @@ def list_(
     family: Annotated[str | None, typer.Option(help="Only of this family.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List problems, methods, families, or the claims that 'reproduce' can check."""
+    """List problems, methods, families, or the papers' claims."""
     from ..core import catalog
 
     if family is not None and family not in catalog.families():
@@ -45,10 +46,7 @@ def list_(
         raise OptimandError(f"unknown family {family!r}{suggest(family, known)}; known: {', '.join(known)}")
     rows: list[dict[str, Any]]
     if kind is Kind.problems:
-        rows = [
-            {"name": p.name, "family": p.family, "parameters": _pairs(p.params), "summary": p.summary}
-            for p in catalog.problems(family).values()
-        ]
+        rows = [_problem_row(p, as_json) for p in catalog.problems(family).values()]
     elif kind is Kind.methods:
         rows = [
             {"name": m.name, "family": m.family, "paper": m.paper or "", "summary": m.summary}
@@ -58,7 +56,12 @@ def list_(
         rows = [{"name": f.name, "summary": f.summary} for f in catalog.families().values()]
     else:
         rows = [
-            {"paper": paper, "claim": c.name, "sentence": c.sentence}
+            {
+                "paper": paper,
+                "claim": c.name,
+                "checked here": "no" if c.check is None else "yes",
+                "sentence": c.sentence,
+            }
             for paper in catalog.papers_with_claims()
             for c in catalog.claims(paper)
         ]
@@ -70,10 +73,12 @@ def show(
     family: Annotated[str, typer.Option(help="The family of problems it is for.")] = "training",
     as_json: JsonOption = False,
 ) -> None:
-    """Show a method: hyperparameters with defaults and ranges, paper, measured cost in state bytes per parameter."""
+    """Show a method: hyperparameters, ranges, paper, measured cost."""
     from ..core import catalog
     from ..core.papers import get_paper
 
+    if family not in catalog.families():
+        raise OptimandError(f"unknown family {family!r}{suggest(family, catalog.families())}")
     entry, given = catalog.get_method(method, family=family)
     facts = describe_method(method, entry, given)
     paper = get_paper(entry.paper) if entry.paper else None
@@ -109,7 +114,10 @@ def papers(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at the most.")] = 10,
     as_json: JsonOption = False,
 ) -> None:
-    """Search the catalogue of papers by meaning, e.g. optimand papers "low memory optimizer state"."""
+    """Search the catalogue of papers by meaning.
+
+    Example: optimand papers "low memory optimizer state"
+    """
     from ..core.papers import load_papers, search_papers
 
     found = [(p, None) for p in load_papers()] if not query else list(search_papers(" ".join(query), limit=limit))
@@ -128,15 +136,26 @@ def papers(
             out.print(f"  {paper.summary}", markup=False)
 
 
+def _problem_row(factory: ProblemFactory, as_json: bool) -> dict[str, Any]:
+    built = factory.build()
+    better = "lower" if built.direction == "min" else "higher"
+    row: dict[str, Any] = {
+        "name": factory.name,
+        "ranked by": f"{built.metric} ({better})",
+        "budget": f"{built.budget} {built.unit}",
+        "needs": factory.needs or "nothing",
+        "summary": factory.summary.replace("`", ""),
+    }
+    if as_json:
+        row |= {"family": factory.family, "parameters": {k: plain(v) for k, v in factory.params.items()}}
+    return row
+
+
 def _status(paper: Any) -> str:
     methods = ", ".join(paper.methods)
     return {"implemented": f"implemented: {methods}", "partial": f"partly implemented: {methods}"}.get(
         paper.status, "not implemented yet"
     )
-
-
-def _pairs(params: Any) -> str:
-    return ", ".join(f"{k}={v}" for k, v in params.items())
 
 
 def print_json(content: Any) -> None:

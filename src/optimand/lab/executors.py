@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ def available_cores() -> int:
 
 def _start_worker(parent: int) -> None:
     """Tie a worker's life to its parent's: after ``kill -9`` of the parent no worker goes on."""
+    sys.stdout = sys.stderr  # standard output is for the command's result, not for what users' code prints
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -88,6 +90,8 @@ class LocalExecutor:
 
     def submit(self, spec: RunSpec) -> None:
         self._waiting.append(spec)
+        # Seed by seed, not method by method: a busy spell of the machine then slows all methods alike.
+        self._waiting.sort(key=lambda s: (s.phase == "final", s.trial, s.seed))
         self._fill()
 
     def _fill(self) -> None:

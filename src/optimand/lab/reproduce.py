@@ -147,7 +147,7 @@ def reproduce(
                         results = study.run(observer)
                 studies[name] = results
             results = studies[name]
-        found.append(check_claim(claim, results, name))
+        found.append(check_claim(claim, results, name, small))
     write_claims(place, entry.slug, small, found)
     return place
 
@@ -158,7 +158,7 @@ def _study(spec: StudySpec, place: Path, jobs: int | None, command: str) -> Stud
     return study
 
 
-def check_claim(claim: Claim, results: Results | None, study: str | None) -> Reproduced:
+def check_claim(claim: Claim, results: Results | None, study: str | None, small: bool = False) -> Reproduced:
     """Check one claim on the results of its study; where the check raises, it is ``not checked``."""
     if claim.check is None:
         return Reproduced(claim.name, claim.sentence, claim.paper_value, "–", "not testable here", claim.untestable)
@@ -168,6 +168,8 @@ def check_claim(claim: Claim, results: Results | None, study: str | None) -> Rep
         text = f"the check could not be made: {describe_error(error)}"
         return Reproduced(claim.name, claim.sentence, claim.paper_value, "–", "not checked", text, study)
     verdict: Verdict = "holds" if finding.holds else "falls short"
+    if small and study is not None:
+        verdict = "not judged"  # the small form of a study shows that the check runs, no more
     return Reproduced(claim.name, claim.sentence, claim.paper_value, finding.value, verdict, finding.detail, study)
 
 

@@ -46,13 +46,13 @@ class Scheduler:
     Args:
         study: what to run; a run that its store holds is not made again.
         observer: called a few times a second with the progress.
-
-    After :meth:`run`, ``runs`` holds the ids of all runs that the study consists of.
+        announce: called with the ids of the runs that the study consists of, whenever more become known.
     """
 
-    def __init__(self, study: Study, observer: Observer | None) -> None:
+    def __init__(self, study: Study, observer: Observer | None, announce: Callable[[list[str]], None]) -> None:
         self.study = study
         self.observer = observer
+        self.announce = announce
         self.executor: Executor | None = None
         self.total = study.planned_runs()
         self.done = 0
@@ -76,6 +76,7 @@ class Scheduler:
         try:
             for key in self.pairs:
                 self._advance(key)
+            self.announce(self.runs)
             while self.active:
                 assert self.executor is not None
                 for spec, result in self.executor.finished(timeout=0.25):
@@ -151,6 +152,7 @@ class Scheduler:
             tuner = self.tuners[spec.problem, spec.method]
             if tuner.complete or self.study.spec.tuner == "tpe":
                 self._advance((spec.problem, spec.method))
+                self.announce(self.runs)
 
     def _store(self, outcome: Outcome) -> None:
         try:

@@ -58,8 +58,7 @@ class Study:
         command: the command line to show on the page.
 
     Raises:
-        OptimandError: unknown names, files that do not load, wrong types or values, a folder that cannot
-            be written or holds another study.
+        OptimandError: unknown names, files that do not load, wrong types or values.
     """
 
     def __init__(
@@ -120,22 +119,20 @@ class Study:
     def run(self, observer: Observer | None = None) -> Results:
         """Make every run that is not in the store yet, and return all results.
 
+        A store may hold the runs of other studies too (of fewer seeds, say): what fits is used, the rest is left
+        alone and does not count.
+
         Args:
             observer: called a few times a second with the progress.
 
         Raises:
-            OptimandError: the store cannot be written, holds another study or is in use.
+            OptimandError: the store cannot be written or is in use.
         """
+        info = self._info()
         self.store.create()
-        self._check_folder()
         with self.store.locked():
             self.damaged = self.store.set_aside_damaged()
-            info = self._info()
-            self.store.write_info(info)
-            scheduler = Scheduler(self, observer)
-            scheduler.run()
-            # What an earlier, otherwise tuned or damaged version of the study left behind no longer counts.
-            self.store.write_info({**info, "runs": sorted(scheduler.runs)})
+            Scheduler(self, observer, lambda runs: self.store.write_info({**info, "runs": sorted(runs)})).run()
             return self.results()
 
     def results(self) -> Results:
@@ -145,20 +142,6 @@ class Study:
     def summary(self) -> StudySummary:
         """What the stored results say."""
         return summarize(self.results())
-
-    def _check_folder(self) -> None:
-        path = self.store.folder / "study.json"
-        if not path.exists():
-            return
-        try:
-            stored = self.store.read_info().get("digest")
-        except OptimandError:
-            return  # a damaged description is written anew; the runs carry their own identity
-        if stored != self.digest:
-            raise OptimandError(
-                f"store {str(self.store.folder)!r} holds another study (other problems, methods, seeds, tuning, "
-                "budget or an edited file); name another folder with --store"
-            )
 
     def planned_runs(self) -> int:
         """How many runs the study consists of."""

@@ -44,7 +44,7 @@ class Row:
         by_default: validation value of the defaults in the tuning phase; None without tuning.
         expected_best: expected best validation value after 1, 2, … trials; empty without tuning.
         trials_diverged: how many tuning trials diverged or failed.
-        message: the first thing that went wrong, if anything did.
+        message: the first thing that went wrong in a final run, or else in a trial, if anything did.
     """
 
     method: str
@@ -97,6 +97,7 @@ class StudySummary:
             for a single problem or without targets.
         missing: how many of the planned runs are not in the store.
         damaged: run files that could not be read.
+        tuned: whether hyperparameters were searched.
     """
 
     problems: Sequence[ProblemSummary]
@@ -105,6 +106,7 @@ class StudySummary:
     profile: Mapping[str, Sequence[float]] = field(default_factory=dict)
     missing: int = 0
     damaged: Sequence[str] = ()
+    tuned: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``: NaN and infinity become null."""
@@ -138,6 +140,7 @@ def summarize(results: Results) -> StudySummary:
         profile=profile,
         missing=max(0, planned - len(results.outcomes)),
         damaged=results.damaged,
+        tuned=bool(info["spec"].get("tune")),
     )
 
 
@@ -151,6 +154,8 @@ def _summarize_problem(
     rows: list[Row] = []
     if finals:
         best, tied = ties_with_best(test, facts["direction"])
+        if len(seeds) == 1:  # no noise was measured, so nothing is known to be within it
+            tied = {name: name == best for name in finals}
         reach = _reach_targets(results, problem, facts)
         for name, runs in finals.items():
             rows.append(

@@ -19,7 +19,11 @@ def study_table(summary: StudySummary) -> RenderableType:
     """All problems of a study, each with its ranking and its verdict, and what is wrong with the store."""
     parts: list[RenderableType] = []
     for problem in summary.problems:
-        parts += [Text(_title(problem), style="bold"), problem_table(problem), Text(problem.verdict), Text("")]
+        parts += [Text(_title(problem), style="bold"), problem_table(problem), Text(problem.verdict)]
+        parts += [Text(f"{row.label}: {row.message}", style="yellow") for row in problem.rows if row.message]
+        parts.append(Text(""))
+    if not summary.tuned:
+        parts.append(Text("Defaults only: a method whose defaults do not fit a problem does better with --tune N."))
     if len(summary.problems) > 1:
         parts.append(Text(summary.verdict, style="bold"))
     for name in summary.damaged:
@@ -43,7 +47,7 @@ def problem_table(problem: ProblemSummary) -> Table:
         "peak": ("peak_memory_bytes", format_bytes),
     }
     costs = {head: (name, _) for head, (name, _) in costs.items() if any(name in row.costs for row in problem.rows)}
-    table.add_column("method", no_wrap=True)
+    table.add_column("method", overflow="fold")
     table.add_column("test", justify="right", no_wrap=True)
     table.add_column("to best", no_wrap=True)
     if problem.target is not None:
@@ -88,20 +92,28 @@ def format_bytes(count: float) -> str:
     return f"{count:.3g}T"
 
 
-VERDICT_STYLES = {"holds": "green", "falls short": "red", "not testable here": "dim"}
+VERDICT_STYLES = {
+    "holds": "green",
+    "falls short": "red",
+    "not testable here": "dim",
+    "not checked": "yellow",
+    "not judged": "dim",
+}
 
 
 def claims_table(claims: Sequence[Reproduced]) -> Table:
-    """Claim, the paper's number, ours, verdict."""
-    table = Table(box=box.SIMPLE_HEAD, show_lines=True)
-    for name in ("claim", "paper", "here", "verdict"):
-        table.add_column(name)
+    """Verdict beside each claim, with the paper's number, ours, and how it was measured."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
     for claim in claims:
-        text = Text(claim.sentence)
+        words = Text(f"{claim.sentence} ({claim.name})\n", style="bold")
+        words.append(f"paper: {claim.paper_value}\n", style="not bold")
+        if claim.value != "–":
+            words.append(f"here:  {claim.value}\n", style="not bold")
         if claim.detail:
-            text.append(f"\n{claim.detail}", style="dim")
-        verdict = Text(claim.verdict, style=VERDICT_STYLES[claim.verdict])
-        table.add_row(text, Text(claim.paper_value), Text(claim.value), verdict)
+            words.append(f"{claim.detail}\n", style="not bold dim")
+        table.add_row(Text(claim.verdict, style=VERDICT_STYLES[claim.verdict]), words)
     return table
 
 

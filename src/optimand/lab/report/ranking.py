@@ -34,7 +34,7 @@ def ranking(results: Results, p: ProblemSummary, labels: Mapping[str, str], orde
                 "color": order.index(labels[row.method]),
                 "rank": row.rank if row.test.n else formatting.DASH,
                 "value": formatting.interval(row.test),
-                "tied": row.tied and row.test.n > 0 and len(p.rows) > 1,
+                "tied": row.tied and any(other.tied for other in p.rows if other is not row),
                 "best": first and row.test.n > 0,
                 "difference": "" if first else formatting.signed_interval(row.difference),
                 "bar": extent.bar(row.test, seeds[row.method]),

@@ -49,8 +49,9 @@ def rules(spec: Mapping[str, Any], several_problems: bool, targets: bool) -> lis
     found.append(
         (
             "Diverged runs",
-            "A run whose objective is no longer finite is counted as diverged, at its position, and stays out of the "
-            "averages. A method that loses a seed this way is not called the best while another loses none.",
+            "A run whose objective is no longer finite, or has blown up (in training: to 1000 times its first value), "
+            "is counted as diverged, at its position, and stays out of the averages. A method that loses a seed this "
+            "way is not called the best while another loses none.",
         )
     )  # fmt: skip
     if targets:

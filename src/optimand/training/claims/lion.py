@@ -11,10 +11,11 @@ from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from .reading import per_step_ratio, steps_to_baseline, tuned_difference
 
 PAPER = "symbolic-discovery-lion"
-LM, VIT = "byte-lm", "digits-vit"
+# The paper recommends Lion from batch 64 on; the problem's own batch is 8.
+LM, VIT = "byte-lm:batch_size=64", "digits-vit"
 BATCHES = ("digits-mlp:batch_size=16", "digits-mlp:batch_size=256")
 
-TUNED = StudySpec((LM, VIT), ("adamw", "lion"), seeds=5, tune=12)
+TUNED = StudySpec((LM, VIT), ("adamw", "lion"), seeds=3, tune=8)
 TUNED_SMALL = StudySpec((LM, VIT), ("adamw", "lion"), seeds=2, budget=20)
 BATCH_SIZES = StudySpec(BATCHES, ("adamw", "lion"), seeds=5, tune=12)
 BATCH_SIZES_SMALL = StudySpec(BATCHES, ("adamw", "lion"), seeds=1, budget=20)

@@ -15,6 +15,8 @@ from ..transformer import ViT
 from .register import Parts, training_problem
 from .tables import by_accuracy, table
 
+_TORCHVISION = "torchvision and its files"
+
 
 def _mlp(name: str, label: str, inputs: int, hidden: int, depth: int) -> Parts:
     check_int("hidden", hidden, low=1)
@@ -63,37 +65,41 @@ def digits_vit(*, width: int = 32, layers: int = 2, heads: int = 4) -> Parts:
     )
 
 
-@training_problem("mnist10k-mlp", budget=1000, target=0.955, objective=by_accuracy)
+@training_problem("mnist10k-mlp", needs="$OPTIMAND_DATA/mnist10k", budget=1000, target=0.955, objective=by_accuracy)
 def mnist10k_mlp(*, hidden: int = 128, depth: int = 2) -> Parts:
     """Perceptron on 10 000 MNIST digits (files in $OPTIMAND_DATA/mnist10k). Ranked by accuracy."""
     return _mlp("mnist10k", "MNIST (10 000)", 784, hidden, depth)
 
 
-@training_problem("mnist10k-cnn", budget=500, target=0.93, objective=by_accuracy, evaluations=10)
+@training_problem(
+    "mnist10k-cnn", needs="$OPTIMAND_DATA/mnist10k", budget=500, target=0.93, objective=by_accuracy, evaluations=10
+)
 def mnist10k_cnn(*, width: int = 8) -> Parts:
     """Convolutional network on 10 000 MNIST digits (files in $OPTIMAND_DATA/mnist10k). Ranked by accuracy."""
     return _cnn("mnist10k", "MNIST (10 000)", (28, 28), width, 2)
 
 
-@training_problem("notmnist10k-mlp", budget=1000, target=0.89, objective=by_accuracy)
+@training_problem(
+    "notmnist10k-mlp", needs="$OPTIMAND_DATA/notmnist10k", budget=1000, target=0.89, objective=by_accuracy
+)
 def notmnist10k_mlp(*, hidden: int = 128, depth: int = 2) -> Parts:
     """Perceptron on 10 000 letters (notMNIST, files in $OPTIMAND_DATA/notmnist10k). Ranked by accuracy."""
     return _mlp("notmnist10k", "notMNIST (10 000)", 784, hidden, depth)
 
 
-@training_problem("mnist-cnn", budget=3000, target=None, objective=by_accuracy, batch_size=128)
+@training_problem("mnist-cnn", needs=_TORCHVISION, budget=3000, target=None, objective=by_accuracy, batch_size=128)
 def mnist_cnn(*, width: int = 16) -> Parts:
     """Convolutional network on MNIST (read by torchvision). Ranked by accuracy on 10 000 test images."""
     return _cnn("mnist", "MNIST", (28, 28), width, 2)
 
 
-@training_problem("fashion-mlp", budget=3000, target=None, objective=by_accuracy, batch_size=128)
+@training_problem("fashion-mlp", needs=_TORCHVISION, budget=3000, target=None, objective=by_accuracy, batch_size=128)
 def fashion_mlp(*, hidden: int = 256, depth: int = 2) -> Parts:
     """Perceptron on Fashion-MNIST (read by torchvision). Ranked by accuracy on 10 000 test images."""
     return _mlp("fashion_mnist", "Fashion-MNIST", 784, hidden, depth)
 
 
-@training_problem("cifar10-cnn", budget=5000, target=None, objective=by_accuracy, batch_size=128)
+@training_problem("cifar10-cnn", needs=_TORCHVISION, budget=5000, target=None, objective=by_accuracy, batch_size=128)
 def cifar10_cnn(*, width: int = 32) -> Parts:
     """Convolutional network on CIFAR-10 (read by torchvision). Ranked by accuracy on 10 000 test images."""
     return _cnn("cifar10", "CIFAR-10", (3, 32, 32), width, 3)

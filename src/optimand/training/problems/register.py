@@ -42,6 +42,7 @@ def training_problem(
     budget: int,
     target: float | None,
     objective: Callable[[], Objective] = classification,
+    needs: str = "",
     **defaults: Any,
 ) -> Callable[[Callable[..., Parts]], Callable[..., TrainingProblem]]:
     """Register a function that returns :class:`Parts` as a training problem.
@@ -54,6 +55,7 @@ def training_problem(
         budget: steps of a run by default.
         target: value of the metric on the validation split that counts for time-to-target.
         objective: makes the objective.
+        needs: files or packages that must be there besides this package.
         defaults: settings whose default differs from that of :class:`Settings`.
     """
     known = {f.name: f.default for f in fields(Settings)}
@@ -84,7 +86,7 @@ def training_problem(
         signature = inspect.Signature([*own.values(), *extra])
         factory.__signature__ = signature  # type: ignore[attr-defined]
         del factory.__wrapped__  # type: ignore[attr-defined]
-        return problem(name, family="training")(factory)
+        return problem(name, family="training", needs=needs)(factory)
 
     return register
 
