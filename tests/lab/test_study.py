@@ -216,7 +216,7 @@ def test_bad_studies_are_refused_before_anything_runs(changes, message):
 
 def test_wrong_types_of_hyperparameters_are_refused_before_anything_runs(tmp_path):
     spec = StudySpec(("digits-mlp:hidden=4",), ("lion:lr=fast",), seeds=1, budget=1)
-    with pytest.raises(OptimandError, match="method 'lion:lr=fast': lr must be a number, got 'fast'"):
+    with pytest.raises(OptimandError, match="method 'lion': lr must be a number, got 'fast'"):
         Study(spec, folder=tmp_path / "s").run()
     with pytest.raises(OptimandError, match=r"lr must be in .*got -1"):
         Study(StudySpec(("digits-mlp",), ("lion:lr=-1",)), folder=tmp_path / "t").run()

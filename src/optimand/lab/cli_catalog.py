@@ -144,7 +144,7 @@ def _problem_row(factory: ProblemFactory, as_json: bool) -> dict[str, Any]:
         "ranked by": f"{built.metric} ({better})",
         "budget": f"{built.budget} {built.unit}",
         "needs": factory.needs or "nothing",
-        "summary": factory.summary.replace("`", ""),
+        "summary": factory.summary.replace("`", "").split(". ")[0],
     }
     if as_json:
         row |= {"family": factory.family, "parameters": {k: plain(v) for k, v in factory.params.items()}}
