@@ -17,7 +17,7 @@ import torch
 
 from optimand.core.catalog import get_problem
 from optimand.core.seeds import SeedTree
-from optimand.lab.runs import RunSpec, execute
+from optimand.lab.runs import RunSpec, execute, fingerprint
 from optimand.lab.store import Store
 from optimand.training.objective import evaluate
 
@@ -47,11 +47,11 @@ def by_hand(problem, budget: int) -> float:
     return time.perf_counter() - begun
 
 
-def by_the_lab(name: str, budget: int, repeat: int) -> float:
+def by_the_lab(name: str, budget: int) -> float:
     """Make the same run as a study does; returns the seconds it took."""
     with tempfile.TemporaryDirectory() as folder:
         Store(folder).create()
-        spec = RunSpec(name, "adamw", f"{repeat}", "final", -1, 0, 0, budget)
+        spec = RunSpec(name, "adamw", f"{fingerprint(name)}/{fingerprint('adamw')}", "final", -1, 0, 0, budget)
         begun = time.perf_counter()
         outcome = execute(spec, folder)
         seconds = time.perf_counter() - begun
@@ -69,11 +69,11 @@ def main() -> None:
     for name, budget in (("digits-mlp", 3000), ("byte-lm", 250)):
         problem = get_problem(name)
         by_hand(problem, budget // 10)
-        by_the_lab(name, budget // 10, -1)
+        by_the_lab(name, budget // 10)
         hand, lab = [], []
-        for repeat in range(arguments.repeats):
+        for _ in range(arguments.repeats):
             hand.append(by_hand(problem, budget))
-            lab.append(by_the_lab(name, budget, repeat))
+            lab.append(by_the_lab(name, budget))
         ratios = statistics.median(b / a for a, b in zip(hand, lab, strict=True)), min(lab) / min(hand)
         print(
             f"{name:<12}{statistics.median(hand):>9.2f}s{statistics.median(lab):>9.2f}s"

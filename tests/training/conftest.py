@@ -62,3 +62,9 @@ def run(problem, method, *, budget=None, seed=0, recorder=None, **hyper):
 def numbers(recorder):
     """The stream without its times."""
     return [(r.at, r.split, r.metric, r.value) for r in recorder.records]
+
+
+@pytest.fixture(autouse=True)
+def _first_run_in_the_process(monkeypatch):
+    """Each test rehearses its runs, whatever ran before it."""
+    monkeypatch.setattr("optimand.training.loop._rehearsed", {})

@@ -261,3 +261,16 @@ def test_regression_problem_of_ones_own():
         settings={"batch_size": 64},
     )  # fmt: skip
     assert run(own, method(torch.optim.SGD, lr=0.5), budget=100).last("test", "loss") < 1e-4
+
+
+def test_a_kind_of_run_is_rehearsed_once(monkeypatch):
+    built = []
+
+    def sgd(params, lr=0.1):
+        built.append(lr)
+        return torch.optim.SGD(params, lr=lr)
+
+    kind = method(sgd, lr=0.1)
+    first, second = run(problem(), kind, budget=2), run(problem(), kind, budget=2, lr=0.2)
+    assert built == [0.1, 0.1, 0.2]  # rehearsal and run, then the run alone
+    assert first.costs["peak_memory_bytes"] == second.costs["peak_memory_bytes"] > 0

@@ -76,7 +76,8 @@ class Extent:
         finite = [v for v in values if math.isfinite(v)]
         self.log = bool(finite) and min(finite) > 0 and max(finite) / min(finite) > WIDE
         self.low, self.high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-        self.low_text, self.high_text = formatting.number(self.low), formatting.number(self.high)
+        # The ends only orient the eye; the values stand beside the bars.
+        self.low_text, self.high_text = (formatting.number(float(f"{end:.2g}")) for end in (self.low, self.high))
 
     def place(self, value: float) -> float:
         scale = math.log if self.log else float

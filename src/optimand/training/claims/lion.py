@@ -71,7 +71,7 @@ CLAIMS = (
         "step-time",
         "Steps are faster than AdamW's.",
         "2 to 15 % less time",
-        functools.partial(per_step_ratio, problem=LM, method="lion", baseline="adamw", most=1.0),
+        functools.partial(per_step_ratio, problem=LM, method="lion", baseline="adamw", most=0.98),
         TUNED,
         TUNED_SMALL,
     ),
