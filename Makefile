@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml $(wildcard $(LOCK))
 	@touch $@
 
 compare: $(INSTALLED) ## Compare five optimizers on two real problems, with equal tuning: the main job, in minutes
-	$(BIN)/optimand compare digits-mlp byte-lm --methods adamw,sgd,lion,lion-k-nuclear,exadam --seeds 3 --tune 6
+	$(BIN)/optimand compare digits-mlp byte-lm --methods adamw,sgd,lion,lion-k-nuclear,exadam --seeds 3 --tune 10
 
 test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks at the page too)
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
