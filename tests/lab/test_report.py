@@ -265,8 +265,10 @@ def test_claim_whose_check_raised_is_not_counted_as_falling_short(tmp_path):
     words = Page(text).text
     assert "1 of 1 claims tested here holds; none falls short; 1 could not be checked because of an error." in words
     assert 'class="badge not-checked"' in text
-    small = write_claims_page(get_paper("exadam"), claims, [], tmp_path / "small.html", small=True).read_text()
+    unjudged = [*claims, claim("studied", "not judged")]
+    small = write_claims_page(get_paper("exadam"), unjudged, [], tmp_path / "small.html", small=True).read_text()
     assert "Small form: " in Page(small).text
+    assert "1 ran in their small form and is not judged" in Page(small).text
     assert "Small form: " not in words
 
 

@@ -45,24 +45,9 @@ FAMILY_MODULES: dict[str, tuple[str, ...]] = {
 T = TypeVar("T")
 
 __all__ = [
-    "Family",
-    "Method",
-    "Problem",
-    "ProblemFactory",
-    "add_claim",
-    "add_family",
-    "claims",
-    "families",
-    "get_family",
-    "get_method",
-    "get_problem",
-    "load",
-    "method",
-    "methods",
-    "papers_with_claims",
-    "problem",
-    "problems",
-]
+    "Family", "Method", "Problem", "ProblemFactory", "add_claim", "add_family", "claims", "families", "get_family",
+    "get_method", "get_problem", "load", "method", "methods", "papers_with_claims", "problem", "problems",
+]  # fmt: skip
 
 
 _methods: dict[str, Method] = {}

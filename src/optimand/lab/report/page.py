@@ -207,6 +207,8 @@ def _claims_verdict(verdicts: Sequence[str]) -> str:
         parts.append(f"{short} {'falls' if short == 1 else 'fall'} short" if short else "none falls short")
     else:
         parts.append("No claim was tested")
+    if unjudged := verdicts.count("not judged"):
+        parts.append(f"{unjudged} ran in their small form and {'is' if unjudged == 1 else 'are'} not judged")
     if untested := verdicts.count("not testable here"):
         parts.append(f"{untested} cannot be tested at this scale")
     if failed := verdicts.count("not checked"):
