@@ -25,11 +25,10 @@ compare: $(INSTALLED) ## Compare five optimizers on two real problems, with equa
 	$(BIN)/optimand compare digits-mlp byte-lm --methods adamw,sgd,lion,lion-k-nuclear,exadam --seeds 3 --tune 10
 
 test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks at the page too)
-	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+	$(BIN)/python -m pytest -n $(JOBS)
 
 reproduce: $(INSTALLED) ## Check the headline claims of every implemented paper at full size
 	for paper in lion lion-k exadam; do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
-	$(BIN)/python -m pytest -m slow
 
 bench: $(INSTALLED) ## Measure speed and memory as ratios to named peers, side by side in one process
 	$(BIN)/python benchmarks/optim_step.py

@@ -45,10 +45,11 @@ class Stepper:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.clip, self.accumulate, self.closure = settings.clip, settings.accumulate, closure
         self.device = torch.device(settings.device)
+        self.cuda = self.device.type == "cuda"
         self.amp = None if settings.amp is None else _AMP[settings.amp]
         self.scaler: torch.amp.GradScaler | None = None
         if settings.amp == "fp16":
-            if self.device.type != "cuda":
+            if not self.cuda:
                 raise OptimandError("amp='fp16' needs device='cuda'; on the CPU use amp='bf16'")
             if closure:
                 raise OptimandError("amp='fp16' scales gradients, which an optimizer that calls a closure cannot undo")
@@ -125,14 +126,14 @@ class Stepper:
         return losses[0]
 
     def _start(self) -> Any:
-        if self.device.type != "cuda":
+        if not self.cuda:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
     def _stop(self, started: Any) -> None:
-        if self.device.type != "cuda":
+        if not self.cuda:
             self.optimizer_seconds += time.perf_counter() - started
             return
         event = torch.cuda.Event(enable_timing=True)
@@ -141,7 +142,7 @@ class Stepper:
 
     def synchronize(self) -> None:
         """Wait for the device and collect the optimizer's time there."""
-        if self.device.type == "cuda":
+        if self.cuda:
             torch.cuda.synchronize(self.device)
             self.optimizer_seconds += sum(a.elapsed_time(b) for a, b in self._events) / 1000
             self._events.clear()
