@@ -7,6 +7,8 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# What the compiled library for 8-bit states is built from, where there is a C++ compiler.
+NATIVE := setup.py $(wildcard src/optimand/optim/kernels/native/*.cpp src/optimand/optim/kernels/native/*.h src/optimand/optim/kernels/native/*.inc)
 
 .PHONY: help install compare test reproduce bench docs lint format lock clean
 
@@ -15,7 +17,7 @@ help:            ## Show what can be made
 
 install: $(INSTALLED) ## Create .venv with everything that tests, examples and docs need
 
-$(INSTALLED): pyproject.toml $(wildcard $(LOCK))
+$(INSTALLED): pyproject.toml $(NATIVE) $(wildcard $(LOCK))
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[test,lint,docs]'
@@ -28,10 +30,13 @@ test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks
 	$(BIN)/python -m pytest -n $(JOBS)
 
 reproduce: $(INSTALLED) ## Check the headline claims of every implemented paper at full size
-	for paper in lion lion-k exadam; do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
+	for paper in lion lion-k exadam blockwise-8bit apollo frugal; do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
 
 bench: $(INSTALLED) ## Measure speed and memory as ratios to named peers, side by side in one process
+	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[bench]'
 	$(BIN)/python benchmarks/optim_step.py
+	$(BIN)/python benchmarks/low_bit_step.py
+	$(BIN)/python benchmarks/matrix_step.py
 	$(BIN)/python benchmarks/lab_overhead.py
 
 docs: $(INSTALLED) ## Build the documentation into site/

@@ -89,7 +89,7 @@ def test_page_shows_every_ranked_value_and_the_difference_to_the_best(tuned, tun
 
 
 def test_page_has_the_charts_of_each_problem_in_the_order_asked_for(tuned_page):
-    each = ["Learning curves", "What it costs", "What tuning buys", "Tuning trials"]
+    each = ["Learning curves", "What it costs", "Quality against memory", "What tuning buys", "Tuning trials"]
     assert titles(tuned_page) == ["Performance profile", *each, *each]
     headings = [re.sub(r"<.*?>", "", h) for h in re.findall(r"<h3>(.*?)</h3>", tuned_page)]
     assert headings[:2] == ["digits-mlp", "byte-lm"]
@@ -249,7 +249,7 @@ def test_claims_page_lists_claims_before_their_studies(tmp_path):
     assert len(set(anchors)) == 1  # from the contents and from the claim
     assert len(anchors) == 2
     assert text.index("Half the state.") < text.index(f'id="{anchors[0][1:]}"')
-    assert len(charts(text)) == 2
+    assert len(charts(text)) == 3
 
 
 def test_claims_page_without_any_study(tmp_path):

@@ -86,7 +86,7 @@ def marks(browser: Any) -> list[int]:
 def test_page_draws_every_chart_without_a_word_on_the_console(browser, page, size, scheme):
     visit(browser, page, size, scheme)
     drawn = marks(browser)
-    assert len(drawn) == 9
+    assert len(drawn) == 11
     assert min(drawn) >= 3
     assert browser.get_log("browser") == []
 

@@ -99,10 +99,17 @@ def compare_states(a: dict[str, Any], b: dict[str, Any]) -> None:
     """Equality of two state dicts, tensors by bits and dtype."""
     assert a["state"].keys() == b["state"].keys()
     for key, state in a["state"].items():
-        assert state.keys() == b["state"][key].keys()
-        for name, value in state.items():
-            if isinstance(value, torch.Tensor):
-                torch.testing.assert_close(value, b["state"][key][name], rtol=0, atol=0, equal_nan=True)
-            else:
-                assert value == b["state"][key][name]
+        compare_values(state, b["state"][key])
     assert repr(a["param_groups"]) == repr(b["param_groups"])
+
+
+def compare_values(a: Any, b: Any) -> None:
+    """Equality of two values of a state, dicts by their entries and tensors by bits and dtype."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for name, value in a.items():
+            compare_values(value, b[name])
+    elif isinstance(a, torch.Tensor):
+        torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+    else:
+        assert a == b

@@ -9,6 +9,7 @@ import pickle
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.optim.conformance import (
@@ -112,6 +113,19 @@ def a_group_can_be_added_between_steps(subject: Subject) -> None:
     run(optimizer, params, 2, 4)
     assert_moved(before, values(params))
     assert optimizer.param_groups[-1]["lr"] == 0.05
+
+
+@check
+def scalars_of_numpy_do_not_get_into_checkpoints(subject: Subject) -> None:
+    if not subject.ours:
+        return  # torch keeps what it is given
+    params = make_params()
+    optimizer = subject(params, lr=np.float64(0.01))
+    run(optimizer, params, 0, 1)
+    buffer = io.BytesIO()
+    torch.save(optimizer.state_dict(), buffer)
+    buffer.seek(0)
+    assert torch.load(buffer, weights_only=True)["param_groups"][0]["lr"] == 0.01
 
 
 @check

@@ -164,3 +164,16 @@ def test_inductor_compiles_the_step(optimizer_class):
         results.append(p.detach())
     torch._dynamo.reset()
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer_class", OURS)
+def test_stochastic_rounding_has_new_noise_in_each_step_also_with_a_tensor_learning_rate(optimizer_class):
+    p = torch.nn.Parameter(torch.ones(1000, dtype=torch.bfloat16))
+    optimizer = optimizer_class([p], lr=torch.tensor(2.0**-13), stochastic_rounding=True)
+    moved = []
+    for _ in range(2):
+        p.data.fill_(1.0)
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+        moved.append(p.detach() != 1.0)
+    assert not torch.equal(*moved)

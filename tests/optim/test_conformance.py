@@ -15,8 +15,12 @@ from optimand.core import catalog
 
 
 def subjects() -> list[Subject]:
-    """The methods that are optimizers of the library (with torch's own as controls)."""
-    return [Subject(m) for m in catalog.methods("training").values()]
+    """The methods that are optimizers of the library (with torch's own as controls).
+
+    Those that treat a network's matrices in a way of their own need small ranks here: ``matrix_subjects.py`` and
+    ``test_apollo_conformance.py`` have them.
+    """
+    return [Subject(m) for m in catalog.methods("training").values() if "routing" not in m.options]
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
@@ -29,7 +33,9 @@ def test_every_optimizer_of_the_library_is_judged() -> None:
     homes = {function.__module__ for function in CHECKS.values()}
     assert homes == {conformance_interface.__name__, conformance_numerics.__name__}
     names = {subject.name for subject in subjects()}
-    assert {"adamw", "sgd", "lion", "exadam", "exadam-v1", "lion-k"} <= names
+    assert {"adamw", "sgd", "lion", "exadam", "exadam-v1", "lion-k", "adamw-8bit", "lamb-8bit"} <= names
+    routed = {m.options["routing"] for m in catalog.methods("training").values() if "routing" in m.options}
+    assert routed == {"apollo", "apollo-mini", "frugal", "galore", "fira", "badam"}
 
 
 RESUME = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from optimand.optim import claims
+from optimand.optim.claims import lion_k as claims
 from optimand.optim.kappa import elementwise
 
 

@@ -18,7 +18,7 @@ from optimand.training import TrainingProblem
 
 from .conftest import method, run
 
-NO_DOWNLOAD = ["breast-cancer-logistic", "byte-lm", "digits-cnn", "digits-mlp", "digits-vit", "mnist1d-cnn"]
+NO_DOWNLOAD = ["breast-cancer-logistic", "byte-lm", "digits-cnn", "digits-mlp", "digits-vit", "llama-lm", "mnist1d-cnn"]
 FROM_FILES = ["cifar10-cnn", "fashion-mlp", "mnist-cnn", "mnist10k-cnn", "mnist10k-mlp", "notmnist10k-mlp"]
 ADAMW = method(torch.optim.AdamW, lr=1e-3, fused=True)
 

@@ -92,7 +92,8 @@ def method(
         paper: slug in the catalogue of papers.
         summary: one line; by default the first line of the docstring.
         fixed: hyperparameters that this preset sets and nobody tunes.
-        defaults: hyperparameters whose default differs here from the factory's.
+        defaults: hyperparameters whose default differs here from the factory's; also such that the factory takes
+            as ``**options`` and that its signature therefore does not name.
         options: facts for the family's run loop.
 
     Raises:
@@ -103,8 +104,9 @@ def method(
         make = cast("Callable[..., Any]", build)
         known = signature_defaults(make)
         given = {**(defaults or {})}
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values())
         for key in (*given, *(fixed or {}), *(space or {})):
-            if known and key not in known:
+            if known and key not in known and not takes_any:
                 raise ValueError(f"method {name!r}: {key!r} is no parameter of {build!r}; it has {', '.join(known)}")
         factory = functools.partial(make, **fixed) if fixed else make
         entry = Method(

@@ -92,6 +92,9 @@ class Family:
             raises OptimandError when the object does not fit.
         describe: facts about a method with given hyperparameters, such as state bytes per parameter.
         methods: the methods compared by default.
+        memory: predicts the memory that methods need on a model, or None where a family has no such thing:
+            ``memory(model, methods, **options)`` with both as typed (no methods: those that save memory) gives
+            ``{"model": facts, "plans": [facts of a method, …]}`` in plain values, bytes as integers.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Family:
     adopt: Callable[[str, Any], Method]
     describe: Callable[[Method], Mapping[str, str]]
     methods: tuple[str, ...] = ()
+    memory: Callable[..., Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ _SOURCES = {
     "cifar10": "vision:cifar10",
     "kjv": "text:kjv",
     "pystdlib": "text:pystdlib",
+    "pystdlib_head": "text:pystdlib_head",
+    "gcide": "text:gcide",
     "tinyshakespeare": "text:tinyshakespeare",
 }
 _HUB = "hub:"

@@ -1,18 +1,26 @@
-"""Texts as bytes: the King James Bible and the Python standard library (no download), and tiny Shakespeare."""
+"""Texts as bytes: the King James Bible and the Python standard library (no download), an English dictionary and tiny
+Shakespeare from files."""
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import re
 import sqlite3
 import sys
 import sysconfig
+import zlib
 from pathlib import Path
+
+import numpy as np
 
 from ..core.validation import OptimandError
 from .containers import TextData
 from .folders import find_folder
 
+HEAD_BYTES = 1_500_000
+HEAD_SHARE, HEAD_VALID = 0.95, 640 * 64 + 1  # the validation part holds 640 windows of 64 bytes, and the byte after
+GCIDE = "gcide.dict.dz"  # gzip that can be read from anywhere; Debian's package dict-gcide
 _NO_LIBRARY = {"site-packages", "dist-packages", "__pycache__", "test", "tests"}
 
 
@@ -49,6 +57,46 @@ def pystdlib(root: Path | None = None) -> TextData:
     version = ".".join(map(str, sys.version_info[:2]))
     text = b"\n".join(file.read_bytes() for file in files)
     return TextData.cut("pystdlib", text, f"standard library of Python {version}")
+
+
+def pystdlib_head(root: Path | None = None) -> TextData:
+    """The first 1,500,000 bytes of the standard library's top-level sources from ``a`` on, in the order of their names.
+
+    The corpus of the small language model that APOLLO and FRUGAL are compared on: 95 % to train; of the rest, 640
+    consecutive windows of 64 bytes to validate, and what is left for test. It changes with the Python version.
+    """
+    base = Path(sysconfig.get_paths()["stdlib"])
+    files = sorted(p for p in base.glob("*.py") if p.name >= "a")
+    text = b"".join(file.read_bytes() for file in files)[:HEAD_BYTES]
+    if len(text) < HEAD_BYTES:
+        raise OptimandError(f"data set 'pystdlib_head': only {len(text)} bytes of Python files in {str(base)!r}")
+    version = ".".join(map(str, sys.version_info[:2]))
+    array = np.frombuffer(text, dtype=np.uint8)
+    first = round(HEAD_SHARE * len(array))
+    train, valid, test = array[:first], array[first : first + HEAD_VALID], array[first + HEAD_VALID :]
+    return TextData("pystdlib_head", train, valid, test, f"top-level sources of Python {version}'s standard library")
+
+
+def gcide(root: Path | None = None) -> TextData:
+    """The GNU Collaborative International Dictionary of English, about 40 MB: text of the dictionary server.
+
+    Read from ``$OPTIMAND_DATA/gcide/gcide.dict.dz`` (or ``gcide.dict``), or from ``/usr/share/dictd``, where Debian's
+    package ``dict-gcide`` puts it.
+    """
+    folders = [Path("/usr/share/dictd"), *([] if root is None else [root / "gcide"])]
+    files = [folder / name for folder in reversed(folders) for name in (GCIDE, GCIDE.removesuffix(".dz"))]
+    file = next((f for f in files if f.is_file()), None)
+    if file is None:
+        raise OptimandError(
+            f"data set 'gcide' was not found: install the package dict-gcide, or put {GCIDE} into gcide/ "
+            "of the folder that OPTIMAND_DATA names"
+        )
+    try:
+        content = file.read_bytes()
+        text = gzip.decompress(content) if file.suffix == ".dz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise OptimandError(f"data set 'gcide': {str(file)!r} could not be read: {error}") from error
+    return TextData.cut("gcide", text, "GNU Collaborative International Dictionary of English")
 
 
 def tinyshakespeare(root: Path | None = None) -> TextData:

@@ -14,7 +14,8 @@ import typer
 
 from .._version import __version__
 from ..core.validation import OptimandError
-from .cli_catalog import USER_ERROR, JsonOption, err, list_, out, papers, print_json, show
+from .cli_catalog import USER_ERROR, JsonOption, err, list_, out, papers, print_json, show, split_commas
+from .cli_memory import memory
 
 if TYPE_CHECKING:
     from ..core.claims import StudySpec
@@ -166,6 +167,7 @@ def reproduce(
 
 app.command("list")(list_)
 app.command()(show)
+app.command()(memory)
 app.command()(papers)
 
 
@@ -184,29 +186,6 @@ def resumable() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def split_commas(texts: Sequence[str]) -> tuple[str, ...]:
-    """Split at commas, but keep ``lion:lr=1e-4,weight_decay=0.1`` together: a pair belongs to what stands before."""
-    parts: list[str] = []
-    for text in texts:
-        fresh = True
-        for piece in text.split(","):
-            belongs = not fresh and (_is_pair(piece) or _open_bracket(parts[-1]))
-            if belongs:
-                parts[-1] += "," + piece
-            elif piece.strip():
-                parts.append(piece.strip())
-                fresh = False
-    return tuple(parts)
-
-
-def _is_pair(piece: str) -> bool:
-    return "=" in piece and ":" not in piece.split("=", 1)[0]
-
-
-def _open_bracket(text: str) -> bool:
-    return sum(text.count(c) for c in "([{") > sum(text.count(c) for c in ")]}")
 
 
 def _standard_methods(problems: Sequence[str]) -> tuple[str, ...]:

@@ -136,6 +136,29 @@ def papers(
             out.print(f"  {paper.summary}", markup=False)
 
 
+def split_commas(texts: Sequence[str]) -> tuple[str, ...]:
+    """Split at commas, but keep ``lion:lr=1e-4,weight_decay=0.1`` together: a pair belongs to what stands before."""
+    parts: list[str] = []
+    for text in texts:
+        fresh = True
+        for piece in text.split(","):
+            belongs = not fresh and (_is_pair(piece) or _open_bracket(parts[-1]))
+            if belongs:
+                parts[-1] += "," + piece
+            elif piece.strip():
+                parts.append(piece.strip())
+                fresh = False
+    return tuple(parts)
+
+
+def _is_pair(piece: str) -> bool:
+    return "=" in piece and ":" not in piece.split("=", 1)[0]
+
+
+def _open_bracket(text: str) -> bool:
+    return sum(text.count(c) for c in "([{") > sum(text.count(c) for c in ")]}")
+
+
 def _problem_row(factory: ProblemFactory, as_json: bool) -> dict[str, Any]:
     built = factory.build()
     better = "lower" if built.direction == "min" else "higher"

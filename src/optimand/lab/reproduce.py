@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from ..core import catalog
-from ..core.claims import Claim, StudySpec, Verdict
+from ..core.claims import Claim, Verdict
 from ..core.papers import get_paper
 from ..core.recorder import write_atomically
 from ..core.validation import OptimandError
@@ -21,10 +21,13 @@ from .scheduler import Observer
 from .store import Results, Store
 from .study import Study
 
+# Beside the papers' folders, because claims of several papers may rest on the same study.
+STUDIES = "../studies"
+
 
 @dataclass(frozen=True)
 class Reproduced:
-    """A claim with what was found; ``study`` is the folder of the study it rests on, if it needs one."""
+    """A claim with what was found; ``study`` is the study it rests on, if any, relative to the paper's folder."""
 
     name: str
     sentence: str
@@ -136,8 +139,9 @@ def reproduce(
         results = None
         name = None
         if spec is not None and claim.check is not None:
-            study = _study(spec, place, jobs, command)
-            name = study.name
+            study = Study(spec, jobs=jobs, command=command)
+            name = f"{STUDIES}/{study.name}"
+            study.store = Store(place / name)
             if name not in studies:
                 title = study_title(spec.problems, spec.seeds, spec.tune)
                 if observe is None:
@@ -150,12 +154,6 @@ def reproduce(
         found.append(check_claim(claim, results, name, small))
     write_claims(place, entry.slug, small, found)
     return place
-
-
-def _study(spec: StudySpec, place: Path, jobs: int | None, command: str) -> Study:
-    study = Study(spec, jobs=jobs, command=command)
-    study.store = Store(place / study.name)
-    return study
 
 
 def check_claim(claim: Claim, results: Results | None, study: str | None, small: bool = False) -> Reproduced:

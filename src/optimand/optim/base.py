@@ -14,6 +14,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -98,6 +99,8 @@ class ElementwiseOptimizer(QuickStartOptimizer):
             self.check_group({**self.defaults, **param_group})
         super().add_param_group(param_group)
         group = self.param_groups[-1]
+        # A state dict with NumPy's scalars could not be read by torch.load(weights_only=True).
+        group.update({name: value.item() for name, value in group.items() if isinstance(value, np.generic)})
         if group["stochastic_rounding"]:
             group.setdefault("rounding_key", len(self.param_groups))
 
@@ -223,6 +226,7 @@ class ElementwiseOptimizer(QuickStartOptimizer):
                 table = self._adapted_table(group, params, grads, states, table, rows)
             self._update_singly(group, params, grads, states, table, rows, rows)
             return
+        original = group
         if isinstance(group["lr"], Tensor):
             group = {**group, "lr": group["lr"].item()}
         table, rows = self._table(group, steps, len(params))
@@ -234,13 +238,13 @@ class ElementwiseOptimizer(QuickStartOptimizer):
         if group["fused"] is not False and not group["foreach"] and (group["fused"] or group["foreach"] is None):
             kernel = self.kernel_of(group)
             memo = self.__dict__.setdefault("_memos", {}).setdefault(id(group["params"]), Memo())
-            options = {"maximize": group["maximize"], "keys": keys_of(group, len(params)), "memo": memo}
+            options = {"maximize": group["maximize"], "keys": keys_of(group, params), "memo": memo}
             rest = kernel.launch(params, grads, states, table, rows, **options)
             if kernel.failure is not None and group["fused"]:
                 message = f"fused=True but there is no compiled kernel: {kernel.failure}"
                 warnings.warn(message, RuntimeWarning, stacklevel=4)
         if not rest:
-            advance_key(group)
+            advance_key(original)
             return
         if group["foreach"] is not False and not group["stochastic_rounding"]:
             plain = [i for i in rest if _is_plain(params[i]) and _is_plain(grads[i])]
@@ -250,7 +254,7 @@ class ElementwiseOptimizer(QuickStartOptimizer):
             done = set(plain)
             rest = [i for i in rest if i not in done]
         self._update_singly(group, params, grads, states, table, rows, rest)
-        advance_key(group)
+        advance_key(original)
 
     def _table(self, group: dict[str, Any], steps: list[Tensor], count: int) -> tuple[list[tuple[Any, ...]], list[int]]:
         """Rows of scalars, one for each step count that occurs, and each parameter's row."""
@@ -288,7 +292,7 @@ class ElementwiseOptimizer(QuickStartOptimizer):
         indices: list[int],
     ) -> None:
         kernel = self.kernel_of(group)
-        keys = None if torch.compiler.is_compiling() else keys_of(group, len(params))
+        keys = None if torch.compiler.is_compiling() else keys_of(group, params)
         for i in indices:
             rounded = group["stochastic_rounding"] and params[i].dtype in HALF
             key = None if keys is None else keys[i]

@@ -8,11 +8,22 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
+from .blockwise.tensor import QuantizedTensor
+
 
 def tensors_in(value: Any) -> Iterable[Tensor]:
-    """Tensors in nested dicts, lists, tuples and sets."""
+    """Tensors in nested dicts, lists, tuples and sets, and those that hold the codes of quantized ones.
+
+    Example:
+        >>> import torch
+        >>> q = QuantizedTensor.zeros_like(torch.ones(300))
+        >>> [t.numel() for t in tensors_in({"state": [q, torch.ones(3)]})]
+        [300, 2, 3]
+    """
     if isinstance(value, Tensor):
         yield value
+    elif isinstance(value, QuantizedTensor):
+        yield from value.tensors()
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from tensors_in(item)

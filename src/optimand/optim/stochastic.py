@@ -6,7 +6,7 @@ noise. So resuming repeats it, replicas in data-parallel training agree, and tor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,11 +18,16 @@ HALF = (torch.bfloat16, torch.float16)
 MASK = 0xFFFFFFFF
 
 
-def keys_of(group: dict[str, Any], count: int) -> list[int] | None:
-    """A 32-bit key for each parameter, new in every step, or None without stochastic rounding."""
+def keys_of(group: dict[str, Any], params: Sequence[Tensor]) -> list[int] | None:
+    """A 32-bit key for each of some parameters of a group, new in every step; None without stochastic rounding.
+
+    The place in the group tells parameters apart, so that each has the same noise whichever others have a gradient.
+    """
     if not group["stochastic_rounding"]:
         return None
-    return [((group["rounding_key"] >> 32) + i * 0x85EBCA6B) & MASK for i in range(count)]
+    at = {id(p): i for i, p in enumerate(group["params"])}
+    places = (at.get(id(p), i) for i, p in enumerate(params))
+    return [((group["rounding_key"] >> 32) + i * 0x85EBCA6B) & MASK for i in places]
 
 
 def advance_key(group: dict[str, Any]) -> None:

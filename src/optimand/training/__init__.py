@@ -11,20 +11,25 @@ A problem of one's own takes data, a model and a loss::
 
 from __future__ import annotations
 
-from .batches import TensorData, WindowData
+from .batches import TensorData, TokenWindows, WindowData
+from .llama import Llama, LlamaConfig
 from .loop import train
-from .objective import Objective, classification, language_modeling, regression
+from .objective import Objective, classification, language_modeling, regression, token_modeling
 from .problem import TrainingProblem
 from .settings import Settings
 
 __all__ = [
+    "Llama",
+    "LlamaConfig",
     "Objective",
     "Settings",
     "TensorData",
+    "TokenWindows",
     "TrainingProblem",
     "WindowData",
     "classification",
     "language_modeling",
     "regression",
+    "token_modeling",
     "train",
 ]

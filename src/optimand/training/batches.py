@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core.validation import check_choice
 from ..data.containers import Split, TableData, TextData
+from ..data.tokens import TokenText
 
 Batch = tuple[Tensor, ...]
 SPLITS = ("train", "valid", "test")
@@ -156,14 +157,18 @@ class WindowData:
     chunk: int = 16
 
     items: ClassVar[str] = "bytes"
+    dtype: ClassVar[torch.dtype] = torch.uint8
 
     def __post_init__(self) -> None:
         for split in SPLITS:
             part = getattr(self, split)
-            if not isinstance(part, Tensor) or part.dtype != torch.uint8 or part.ndim != 1:
-                raise TypeError(f"{split} must be a uint8 tensor with one dimension, got {part!r:.60}")
+            if not isinstance(part, Tensor) or part.dtype != self.dtype or part.ndim != 1:
+                kind = str(self.dtype).removeprefix("torch.")
+                raise TypeError(f"{split} must be a {kind} tensor with one dimension, got {part!r:.60}")
             if len(part) <= self.context:
-                raise ValueError(f"{split} must be longer than the context of {self.context} bytes, got {len(part)}")
+                raise ValueError(
+                    f"{split} must be longer than the context of {self.context} {self.items}, got {len(part)}"
+                )
 
     @classmethod
     def from_text(cls, data: TextData, *, context: int, evaluate: int = 16384, chunk: int = 16) -> WindowData:
@@ -188,12 +193,49 @@ class WindowData:
 
     def batches(self, split: str) -> Iterator[Batch]:
         """Windows that do not overlap, spread evenly over the split."""
-        text = getattr(self, check_choice("split", split, SPLITS))
-        wanted = self.evaluate if split == "valid" else 4 * self.evaluate
-        count = max(1, min(wanted, len(text) - 1) // self.context)
-        starts = torch.linspace(0, len(text) - 1 - self.context, count, dtype=torch.float64).long()
-        for piece in starts.split(self.chunk):
+        text = getattr(self, split)
+        for piece in self.starts(split).split(self.chunk):
             yield _windows(text, piece, self.context)
+
+    def starts(self, split: str) -> Tensor:
+        """Where the windows of :meth:`batches` begin."""
+        length = self.size(split) - 1
+        wanted = self.evaluate if split == "valid" else 4 * self.evaluate
+        count = max(1, min(wanted, length) // self.context)
+        return torch.linspace(0, length - self.context, count, dtype=torch.float64).long()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenWindows(WindowData):
+    """A text as tokens, met in windows like a :class:`WindowData`, whose ``context`` and ``evaluate`` count tokens.
+
+    A batch of evaluation has a third part, the tokens per byte of all that is evaluated of its split, the same number
+    for each window: it turns nats per token into bits per byte, which compare across vocabularies.
+
+    Attributes:
+        train, valid, test: int32, one dimension.
+        lengths: bytes of each token of the vocabulary, int64.
+    """
+
+    lengths: Tensor
+
+    items: ClassVar[str] = "tokens"
+    dtype: ClassVar[torch.dtype] = torch.int32
+
+    @classmethod
+    def from_tokens(cls, data: TokenText, *, context: int, evaluate: int = 16384, chunk: int = 16) -> TokenWindows:
+        """Tensors of ``data``."""
+        parts = {s: torch.tensor(getattr(data, s), dtype=torch.int32) for s in SPLITS}
+        return cls(**parts, lengths=torch.tensor(data.lengths), context=context, evaluate=evaluate, chunk=chunk)
+
+    def batches(self, split: str) -> Iterator[Batch]:
+        """Windows that do not overlap, spread evenly over the split, with their tokens per byte."""
+        text, starts = getattr(self, split), self.starts(split)
+        _, targets = _windows(text, starts, self.context)
+        density = targets.numel() / int(self.lengths[targets.cpu()].sum())
+        for piece in starts.split(self.chunk):
+            x, y = _windows(text, piece, self.context)
+            yield x, y, torch.full((len(x),), density, device=x.device)
 
 
 class _WindowSampler:

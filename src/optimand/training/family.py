@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from optimand.optim.memory import state_bytes
 from ..core.catalog import Family, Method, add_family, first_line, signature_defaults
 from ..core.space import Dimension, Float
 from ..core.validation import OptimandError
+from .building import build_optimizer
+from .planning import memory
 
 PATHS = ("foreach", "fused")
 _EXPECTED = "expected a torch.optim.Optimizer class, or a function of the parameters that returns an optimizer"
@@ -110,11 +113,13 @@ def describe(method: Method) -> dict[str, str]:
 
 
 def _works(method: Method, path: str) -> str:
-    if path not in method.defaults:
+    parameters = inspect.signature(method.build).parameters.values()
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    if path not in method.defaults and not takes_any:
         return "none"
     try:
         # the paths exclude each other
-        _two_steps(method, {p: p == path for p in PATHS if p in method.defaults})
+        _two_steps(method, {p: p == path for p in PATHS if p in method.defaults or takes_any})
     except Exception as error:  # the optimizer says in its own way why it has no such path here
         return f"not here: {error}"
     return "yes"
@@ -123,8 +128,9 @@ def _works(method: Method, path: str) -> str:
 def _two_steps(method: Method, overrides: Mapping[str, Any]) -> tuple[nn.Module, torch.optim.Optimizer]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = nn.Linear(256, 256)
-        optimizer = method.build(list(model.parameters()), **method.hyper(overrides))
+        # named as a matrix inside a network, because methods may take matrices apart by their names
+        model = nn.Sequential(OrderedDict(mlp=nn.Linear(256, 256)))
+        optimizer: Any = build_optimizer(method, model, {**method.defaults, **overrides})
         if hasattr(optimizer, "eval") and hasattr(optimizer, "train"):
             optimizer.train()  # schedule-free optimizers step only in this mode of theirs
         x = torch.randn(8, 256)
@@ -151,5 +157,6 @@ add_family(
         adopt=adopt,
         describe=describe,
         methods=("adamw", "sgd", "lion", "lion-k-nuclear", "exadam"),
+        memory=memory,
     )
 )

@@ -25,6 +25,7 @@ from ..core.catalog import Method
 from ..core.recorder import Diverged, Recorder
 from ..core.seeds import SeedTree
 from ..core.validation import OptimandError, check_int
+from .building import build_optimizer
 from .memory import parameter_bytes, peak_allocation
 from .objective import Forward, evaluate
 from .settings import Settings, base_learning_rates, set_learning_rates
@@ -59,7 +60,7 @@ def train(
 
     Args:
         problem: data, model, objective and settings.
-        method: ``method.build(params, **hyper)`` makes the optimizer.
+        method: makes the optimizer, see :func:`optimand.training.building.build_optimizer`.
         hyper: hyperparameters that differ from the method's defaults.
         seed: where everything random comes from.
         budget: steps.
@@ -122,7 +123,7 @@ class _Loop:
             torch.cuda.reset_peak_memory_stats(device)
             self.memory_before = torch.cuda.memory_allocated(device) - parameter_bytes(self.model)
         self.forward = self._forward(self.model)
-        self.optimizer = method.build(list(self.model.parameters()), **hyper)
+        self.optimizer: Any = build_optimizer(method, self.model, hyper)
         closure = bool(method.options.get("closure"))
         self.stepper = Stepper(self.model, self.forward, self.optimizer, self.objective, settings, closure=closure)
         self.base = base_learning_rates(self.optimizer.param_groups)
@@ -154,7 +155,7 @@ class _Loop:
     def _rehearsal(self, method: Method, hyper: Mapping[str, Any], seed: SeedTree) -> dict[str, float]:
         with torch.random.fork_rng(devices=_cuda_indices(self.device)):
             model = copy.deepcopy(self.model)
-            optimizer = method.build(list(model.parameters()), **hyper)
+            optimizer = build_optimizer(method, model, hyper)
             closure = bool(method.options.get("closure"))
             stepper = Stepper(model, self._forward(model), optimizer, self.objective, self.settings, closure=closure)
             sampler = self.data.sampler(self.settings.batch_size, seed.child("rehearsal").torch())

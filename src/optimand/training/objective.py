@@ -76,7 +76,7 @@ def regression() -> Objective:
     return Objective(_squared_error, _regression_metrics)
 
 
-def _next_byte_loss(model: Forward, batch: Batch) -> Tensor:
+def _next_token_loss(model: Forward, batch: Batch) -> Tensor:
     x, y = batch
     return F.cross_entropy(model(x).flatten(0, 1), y.flatten())
 
@@ -91,7 +91,22 @@ def language_modeling() -> Objective:
 
     The metric is bits per byte, which compares across contexts and tokenizations.
     """
-    return Objective(_next_byte_loss, _byte_metrics, "bits_per_byte", "min", {"bits_per_byte": 1 / math.log(2)})
+    return Objective(_next_token_loss, _byte_metrics, "bits_per_byte", "min", {"bits_per_byte": 1 / math.log(2)})
+
+
+def _token_metrics(model: Forward, batch: Batch) -> dict[str, Tensor]:
+    x, y, tokens_per_byte = batch
+    loss = F.cross_entropy(model(x).flatten(0, 1).float(), y.flatten())
+    return {"bits_per_byte": loss * tokens_per_byte.mean() / math.log(2), "loss": loss}
+
+
+def token_modeling() -> Objective:
+    """Cross-entropy of the next token in nats; the metric is bits per byte of the text that the tokens stand for.
+
+    ``model(x)`` maps ``[batch, context]`` to ``[batch, context, vocabulary]``; batches of evaluation are those of
+    :class:`~optimand.training.batches.TokenWindows`.
+    """
+    return Objective(_next_token_loss, _token_metrics, "bits_per_byte")
 
 
 @torch.no_grad()

@@ -25,13 +25,13 @@ from .specs import (
     horizontal,
     invisible_points,
     method_channels,
+    named_points,
     quantity,
     replacement,
     shape,
     tooltip,
+    with_sides,
 )
-
-MOST_NAMES = 10  # methods whose names are written beside their points
 
 
 def learning_curves(
@@ -149,25 +149,9 @@ def trade_off(costs: Mapping[str, Rows], unit: str, metric: str, labels: Sequenc
         values = [row["x"] / factor for row in rows]
         title = f"{titles[name]} ({symbol})" if symbol else titles[name]
         axes[name] = horizontal(quantity("x", title, values, padding=24))
-        middle = (min(values) + max(values)) / 2
-        if axes[name]["scale"]["type"] == "log":
-            middle = math.sqrt(min(values) * max(values))
-        # Labels of points in the right half stand to their left, so that none leaves the chart.
-        data[name] = [{**row, "x": x, "left": x > middle} for row, x in zip(rows, values, strict=True)]
+        data[name] = with_sides([{**row, "x": x} for row, x in zip(rows, values, strict=True)], axes[name])
     hover = tooltip(("method", "method"), ("cost", "cost"), ("y", f"test {metric}"), ("low", "from"), ("high", "to"))
-    layers: list[Spec] = [
-        {"mark": {"type": "rule", "strokeWidth": 1.5}, "encoding": {"y": {"field": "low"}, "y2": {"field": "high"}}},
-        {"mark": {"type": "point", "size": 90, "filled": True}, "encoding": {"shape": shape(labels)}},
-    ]
-    if len(costs[first]) <= MOST_NAMES:
-        layers += [
-            {
-                "transform": [{"filter": f"datum.left == {value}"}],
-                "mark": {"type": "text", "align": align, "dx": dx, "dy": -8, "limit": 130},
-                "encoding": {"text": {"field": "method"}, "tooltip": None},
-            }
-            for value, align, dx in (("false", "left", 9), ("true", "right", -9))
-        ]
+    layers = named_points(labels, len(costs[first]))
     extremes = [row[key] for row in costs[first] for key in ("y", "low", "high")]
     spec = {
         **base(280, data, first, f"test {metric} against {titles[first]}, one point for each method"),

@@ -165,8 +165,47 @@ def costs(problem: ProblemSummary, labels: Mapping[str, str]) -> dict[str, Rows]
                     "high": high if known else row.test.mean,
                 }
             )
-    # A quantity that is the same for all methods, as the number of parameters, is no trade-off.
-    return {name: rows for name, rows in found.items() if name != "parameters" and len({r["x"] for r in rows}) > 1}
+    # A quantity that is the same for all methods, as the number of parameters, is no trade-off; state has a picture.
+    return {
+        name: rows
+        for name, rows in found.items()
+        if name != "parameters" and not name.startswith("state_bytes") and len({r["x"] for r in rows}) > 1
+    }
+
+
+def memory(problem: ProblemSummary, labels: Mapping[str, str]) -> dict[str, Rows]:
+    """Per split the methods with the bytes of their state as ``x`` and their final value as ``y`` with its interval.
+
+    ``front`` marks what no other method beats in both. Empty where the methods' states do not differ.
+    """
+    found: dict[str, Rows] = {"test": [], "valid": []}
+    for row in problem.rows:
+        state = row.costs.get("state_bytes", math.nan)
+        for split, rows in found.items():
+            value = getattr(row, split)
+            if not (math.isfinite(value.mean) and math.isfinite(state)):
+                continue
+            known = math.isfinite(value.low) and math.isfinite(value.high)
+            rows.append(
+                {
+                    "method": labels[row.method],
+                    "x": state,
+                    "cost": formatting.size(state),
+                    "y": value.mean,
+                    "low": value.low if known else value.mean,
+                    "high": value.high if known else value.mean,
+                }
+            )
+    for rows in found.values():
+        _mark_front(rows, -1.0 if problem.direction == "max" else 1.0)
+    return {split: rows for split, rows in found.items() if len({row["x"] for row in rows}) > 1}
+
+
+def _mark_front(rows: Rows, sign: float) -> None:
+    best = math.inf
+    for row in sorted(rows, key=lambda r: (r["x"], sign * r["y"])):
+        row["front"] = sign * row["y"] < best
+        best = min(best, sign * row["y"])
 
 
 def measured_costs(row: Row, budget: int) -> dict[str, float]:

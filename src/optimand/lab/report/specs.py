@@ -15,6 +15,7 @@ COLORS = 8  # hues in the style sheet; further methods repeat them with other da
 DASHES = ([1, 0], [7, 3], [2, 2], [8, 3, 2, 3])
 SHAPES = ("circle", "square", "triangle-up", "diamond")
 X_TICKS: Spec = {"tickCount": {"expr": "max(2, floor(width / 90))"}, "labelOverlap": "greedy"}
+MOST_NAMES = 10  # methods whose names are written beside their points
 WIDE = 30.0  # ratio of largest to smallest value from which an axis is logarithmic
 
 
@@ -148,6 +149,33 @@ def invisible_points(hover: list[Spec]) -> Spec:
         "mark": {"type": "point", "size": 120, "filled": True, "clip": True},
         "encoding": {"opacity": {"value": 0}, "tooltip": hover},
     }
+
+
+def with_sides(rows: Rows, channel: Spec) -> Rows:
+    """The rows with ``left``: whether a point's name stands to its left, so that none leaves the chart."""
+    values = [row["x"] for row in rows]
+    middle = (min(values) + max(values)) / 2
+    if channel["scale"]["type"] == "log":
+        middle = math.sqrt(min(values) * max(values))
+    return [{**row, "left": row["x"] > middle} for row in rows]
+
+
+def named_points(labels: Sequence[str], count: int) -> list[Spec]:
+    """Layers of points with intervals (``low``, ``high``) and, for few methods, their names beside them."""
+    layers: list[Spec] = [
+        {"mark": {"type": "rule", "strokeWidth": 1.5}, "encoding": {"y": {"field": "low"}, "y2": {"field": "high"}}},
+        {"mark": {"type": "point", "size": 90, "filled": True}, "encoding": {"shape": shape(labels)}},
+    ]
+    if count <= MOST_NAMES:
+        layers += [
+            {
+                "transform": [{"filter": f"datum.left == {value}"}],
+                "mark": {"type": "text", "align": align, "dx": dx, "dy": -8, "limit": 130},
+                "encoding": {"text": {"field": "method"}, "tooltip": None},
+            }
+            for value, align, dx in (("false", "left", 9), ("true", "right", -9))
+        ]
+    return layers
 
 
 def tooltip(*fields: tuple[str, str], format: str = ".4~g") -> list[Spec]:

@@ -7,6 +7,7 @@ No fast-math: every operation rounds as written, and results equal those of sepa
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import sys
 import types
@@ -41,6 +42,21 @@ class Variant:
         return "float64" if "float64" in self.dtypes else "float32"
 
 
+def load_expression(name: str, dtype: str, index: str = "i") -> str:
+    """Source that reads ``name[index]``, stored as ``dtype``, in the precision of the arithmetic."""
+    if dtype in HALF:
+        return f"arithmetic({dtype}_to_float32({name}[{index}]))"
+    return f"arithmetic({name}[{index}])"
+
+
+def store_expression(value: str, dtype: str, target: str, stochastic: bool = False) -> str:
+    """Source that turns ``value``, of precision ``target``, into what is stored as ``dtype``."""
+    if dtype in HALF:
+        noisy = f"float32_to_{dtype}_stochastic({value}, noise(key, i))"
+        return noisy if stochastic else f"float32_to_{dtype}({value})"
+    return value if dtype == target else f"{dtype}({value})"
+
+
 def driver_source(states: int, scalars: int, variant: Variant) -> str:
     """Source of ``driver(begin, end, tensors, offsets, lengths, rows, table, keys, p, g, s0, …)``.
 
@@ -51,23 +67,8 @@ def driver_source(states: int, scalars: int, variant: Variant) -> str:
     """
     names = ["p", "g", *(f"s{k}" for k in range(states))]
     target = variant.arithmetic
-
-    def load(name: str, dtype: str) -> str:
-        if dtype in HALF:
-            return f"arithmetic({dtype}_to_float32({name}[i]))"
-        return f"arithmetic({name}[i])"
-
-    def store(value: str, dtype: str, stochastic: bool) -> str:
-        if dtype in HALF:
-            return (
-                f"float32_to_{dtype}_stochastic({value}, noise(key, i))"
-                if stochastic
-                else f"float32_to_{dtype}({value})"
-            )
-        return value if dtype == target else f"{dtype}({value})"
-
     lists = ", ".join(f"{name}_list" for name in names)
-    loaded = [load(name, dtype) for name, dtype in zip(names, variant.dtypes, strict=True)]
+    loaded = [load_expression(name, dtype) for name, dtype in zip(names, variant.dtypes, strict=True)]
     loaded[1] = f"factor * {loaded[1]}"
     stored = [n for n in range(len(names)) if n != 1]
     lines = [
@@ -84,7 +85,8 @@ def driver_source(states: int, scalars: int, variant: Variant) -> str:
         "        for i in range(start, stop):",
         f"            result = formula({', '.join([*loaded, *(f'a{k}' for k in range(scalars))])})",
         *(
-            f"            {names[n]}[i] = {store(f'result[{at}]', variant.dtypes[n], variant.stochastic and n == 0)}"
+            f"            {names[n]}[i] = "
+            f"{store_expression(f'result[{at}]', variant.dtypes[n], target, variant.stochastic and n == 0)}"
             for at, n in enumerate(stored)
         ),
     ]
@@ -131,7 +133,11 @@ def build(
 
 
 def load(
-    update: Callable[..., Any], functions: Mapping[str, Callable[..., Any]], source: str, variant: Variant
+    update: Callable[..., Any],
+    functions: Mapping[str, Callable[..., Any]],
+    source: str,
+    variant: Variant,
+    outputs: int | None = None,
 ) -> cache.LoadedCode:
     """Compile a driver's source, or take its code from the cache.
 
@@ -140,17 +146,22 @@ def load(
         functions: functions that it calls by these names.
         source: a function ``driver`` with the arguments that :func:`driver_source` gives it.
         variant: the dtypes of the driver's lists of tensors.
+        outputs: number of values that ``formula`` returns; one for each list but the gradients' by default.
     """
     key = digest_of(update, functions, source, variant)
     found = cache.read(key)
     if found is None:
-        found = compile_object(update, functions, source, variant)
+        found = compile_object(update, functions, source, variant, outputs)
         cache.write(key, *found)
     return cache.LoadedCode(*found, 6 + len(variant.dtypes))
 
 
 def compile_object(
-    update: Callable[..., Any], functions: Mapping[str, Callable[..., Any]], source: str, variant: Variant
+    update: Callable[..., Any],
+    functions: Mapping[str, Callable[..., Any]],
+    source: str,
+    variant: Variant,
+    outputs: int | None = None,
 ) -> tuple[str, bytes]:
     """Compile; returns the entry symbol and an object file that needs nothing of Numba to run."""
     import llvmlite.binding as llvm
@@ -165,8 +176,8 @@ def compile_object(
     namespace: dict[str, Any] = {
         "formula": formula,
         "arithmetic": getattr(np, variant.arithmetic),
-        "float32": np.float32,
-        "float64": np.float64,
+        "math": math,
+        **{name: getattr(np, name) for name in ("float32", "float64", "int32", "int64", "uint32", "uint8")},
         **{name: numba.njit(function, error_model="numpy") for name, function in _rounding_functions().items()},
     }
     exec(compile(source, "<optimand kernel>", "exec"), namespace)  # source is made by driver_source
@@ -184,7 +195,7 @@ def compile_object(
     result = compiler.compile_extra(
         target.typing_context, target.target_context, namespace["driver"], signature, numba.void, flags, {}
     )
-    _check_precision(update.__name__, formula, arithmetic, len(variant.dtypes) - 1)
+    _check_precision(update.__name__, formula, arithmetic, outputs or len(variant.dtypes) - 1)
     module = llvm.parse_assembly(result.library.get_llvm_str())
     _check_symbols(update.__name__, module)
     machine = cache.target_machine()

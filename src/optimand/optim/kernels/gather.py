@@ -71,7 +71,7 @@ class Memo:
         dtypes = set(map(attrgetter("dtype"), grads))
         if {str(d) for d in dtypes} != {f"torch.{self.variant.dtypes[1]}"}:
             return None
-        if not all(map(Tensor.is_contiguous, params)) or not _are_plain(grads, numels):
+        if not all(map(Tensor.is_contiguous, params)) or not are_plain(grads, numels):
             return None
         pointers = [self.pointers[0], list(map(Tensor.data_ptr, grads)), *self.pointers[1:]]
         return Batch(list(range(len(params))), numels, pointers, [t for ts in kept for t in ts])
@@ -124,13 +124,13 @@ def collect(
 def _uniform_batch(indices: list[int], lists: Sequence[Sequence[Tensor]]) -> Batch | None:
     """A batch of all these tensors if every one is plain, contiguous, on the CPU and of its parameter's size."""
     numels = list(map(Tensor.numel, lists[0]))
-    if not all(_are_plain(tensors, numels) for tensors in lists):
+    if not all(are_plain(tensors, numels) for tensors in lists):
         return None
     pointers = [list(map(Tensor.data_ptr, tensors)) for tensors in lists]
     return Batch(indices, numels, pointers, [t for tensors in (lists[0], *lists[2:]) for t in tensors])
 
 
-def _are_plain(tensors: Sequence[Tensor], numels: list[int]) -> bool:
+def are_plain(tensors: Sequence[Tensor], numels: list[int]) -> bool:
     """Whether all are ordinary contiguous CPU tensors with these numbers of elements."""
     return (
         set(map(type, tensors)) <= {Tensor, torch.nn.Parameter}

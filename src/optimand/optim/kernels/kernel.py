@@ -75,21 +75,30 @@ class Kernel:
     def compiled(self, variant: Variant) -> Any | None:
         """The compiled loop for these dtypes, or None where it cannot be had (``failure`` tells why)."""
         found = self._compiled.get(variant)
-        if found is None and self.failure is None:
-            try:
-                found = compiler.build(self.update, self.functions, len(self.states), len(self.scalars), variant)
+        if found is None:
+            arguments = self.update, self.functions, len(self.states), len(self.scalars), variant
+            found = self.attempt(lambda: compiler.build(*arguments))
+            if found is not None:
                 self._compiled[variant] = found
-            except ImportError as error:
-                self.failure = error
-            except Exception as error:  # any fault of the compiler leaves the tensor path, which needs none
-                self.failure = error
-                warnings.warn(
-                    f"no compiled kernel for {self.update.__name__!r}, tensor operations serve: "
-                    f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
         return found
+
+    def attempt(self, build: Callable[[], Any]) -> Any | None:
+        """What ``build`` compiles from the formula; None once it or an earlier attempt has failed."""
+        if self.failure is not None:
+            return None
+        try:
+            return build()
+        except ImportError as error:
+            self.failure = error
+        except Exception as error:  # any fault of the compiler leaves the tensor path, which needs none
+            self.failure = error
+            warnings.warn(
+                f"no compiled kernel for {self.update.__name__!r}, tensor operations serve: "
+                f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return None
 
     def launch(
         self,

@@ -104,7 +104,7 @@ def update_by_norms(
 ) -> list[int]:
     """Compiled steps for l2 (of tensors, or of the whole group) and for l2 of rows; returns the indices left undone."""
     group = {**group, "lr": float(group["lr"])}
-    maximize, keys = group["maximize"], keys_of(group, len(params))
+    maximize, keys = group["maximize"], keys_of(group, params)
     everything = list(range(len(params)))
     if isinstance(kappa, GroupL2):
         fits = kappa.labels is None and group["scope"] == "tensor"
@@ -141,7 +141,7 @@ def update_by_tensors(
         grad = -grad if group["maximize"] else grad
         averaged.append(-(beta1 * exp_avg + one_minus_beta1 * grad))
         exp_avgs[i].copy_(beta2 * exp_avg + one_minus_beta2 * grad)
-    keys = None if torch.compiler.is_compiling() else keys_of(group, len(params))
+    keys = None if torch.compiler.is_compiling() else keys_of(group, params)
     for i, direction in zip(indices, directions(kappa, averaged, group["scope"]), strict=True):
         param = params[i]
         old = param.to(direction.dtype)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import images, tables, text
+from . import images, llama, tables, text
 
-__all__ = ["images", "tables", "text"]
+__all__ = ["images", "llama", "tables", "text"]

@@ -27,6 +27,7 @@ class Parts:
         description: data and model in a few words.
         budget: steps by default; None for the registered number.
         target: target on the validation split; None for the registered one, NaN for none.
+        objective: makes the objective; None for the registered one.
     """
 
     data: Callable[[], Data]
@@ -34,6 +35,7 @@ class Parts:
     description: str
     budget: int | None = None
     target: float | None = None
+    objective: Callable[[], Objective] | None = None
 
 
 def training_problem(
@@ -75,7 +77,7 @@ def training_problem(
                 name=spec(name, {k: v for k, v in given.items() if v != signature.parameters[k].default}),
                 data=parts.data,
                 model=parts.model,
-                objective=objective(),
+                objective=(parts.objective or objective)(),
                 settings=Settings(**rest),
                 budget=parts.budget or budget,
                 target=reached,

@@ -12,10 +12,24 @@ from ..objective import language_modeling
 from ..transformer import SIZES, ByteTransformer
 from .register import Parts, training_problem
 
-CORPORA = {"kjv": "kjv", "pystdlib": "pystdlib", "shakespeare": "tinyshakespeare"}
+# what a corpus is called in a problem, and in optimand.data
+CORPORA = {
+    "kjv": "kjv",
+    "pystdlib": "pystdlib",
+    "pystdlib-head": "pystdlib_head",
+    "shakespeare": "tinyshakespeare",
+    "gcide": "gcide",
+}
 
 # Steps of a run, rising with the size as the data that a larger model needs does.
 _BUDGETS = {"0.2m": 200, "0.5m": 500, "1m": 1000, "3m": 2000, "10m": 5000, "30m": 10000}
+
+
+def check_corpus(corpus: str) -> str:
+    """Return ``corpus`` if it is the name of a text, ``hub:OWNER/SET`` included; ValueError otherwise."""
+    if not str(corpus).startswith("hub:"):
+        check_choice("corpus", corpus, CORPORA)
+    return str(corpus)
 
 
 def _windows(corpus: str, context: int, evaluate: int) -> WindowData:
@@ -32,13 +46,13 @@ def byte_lm(
     """Transformer language model over bytes, from 0.2 to 30 million parameters, on real text.
 
     ``size`` is one of 0.2m, 0.5m, 1m, 3m, 10m, 30m; ``corpus`` one of kjv (King James Bible), pystdlib
-    (the standard library's sources), shakespeare ($OPTIMAND_DATA/tinyshakespeare), or ``hub:OWNER/SET``.
+    (the standard library's sources; pystdlib-head is 1.5 MB of them), shakespeare ($OPTIMAND_DATA/tinyshakespeare),
+    gcide (a dictionary of English: Debian's package dict-gcide), or ``hub:OWNER/SET``.
     Ranked by bits per byte on held-out text: ``evaluate`` bytes of the validation part during a run and four
     times as many of the test part at its end, the same ones for every run.
     """
     layers, width, heads = SIZES[check_choice("size", size, SIZES)]
-    if not str(corpus).startswith("hub:"):
-        check_choice("corpus", corpus, CORPORA)
+    check_corpus(corpus)
     check_int("context", context, low=2)
     check_int("evaluate", evaluate, low=context)
     check_number("dropout", dropout, low=0, high=1, high_open=True)

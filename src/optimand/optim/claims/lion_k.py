@@ -18,8 +18,8 @@ def two_phases() -> Finding:
     """Worst ratio of the distance to the set and its bound, over kappas, rates and noisy gradients."""
     import torch
 
-    from .kappa import get_kappa
-    from .lion_k import lion_k_update
+    from ..kappa import get_kappa
+    from ..lion_k import lion_k_update
 
     kappas: list[dict[str, Any]] = [
         {"name": "l1"}, {"name": "l2"}, {"name": "linf"}, {"name": "top_k", "k": 2}, {"name": "softmax"},
@@ -60,7 +60,7 @@ def lyapunov_along_the_flow() -> Finding:
     """H never rises along the ODE, while f and the composite objective F both do at times."""
     import numpy as np
 
-    from .lion_k.flow import lion_k_flow
+    from ..lion_k.flow import lion_k_flow
 
     q, b = _coupled_quadratic()
     flow = lion_k_flow(
@@ -82,7 +82,7 @@ def kappas_solve_their_problems() -> Finding:
     import numpy as np
     from scipy.optimize import minimize
 
-    from .lion_k.minimize import minimize_lionk
+    from ..lion_k.minimize import minimize_lionk
 
     q, b = _coupled_quadratic()
 
@@ -124,8 +124,8 @@ def discrete_inequality() -> Finding:
     """Smallest slack of the per-step inequality for the implicit form."""
     import torch
 
-    from .kappa import get_kappa
-    from .lion_k import fenchel_young_gap, lion_k_update, lyapunov_weight, regularizer
+    from ..kappa import get_kappa
+    from ..lion_k import fenchel_young_gap, lion_k_update, lyapunov_weight, regularizer
 
     q, b = (torch.from_numpy(a) for a in _coupled_quadratic())
     smooth = float(torch.linalg.eigvalsh(q).max())
@@ -166,7 +166,7 @@ def nuclear_bounds_the_spectral_norm() -> Finding:
     """Singular values reach the ball of radius 1/lambda at the predicted rate and stay in it."""
     import torch
 
-    from .lion_k import LionK
+    from ..lion_k import LionK
 
     generator = torch.Generator().manual_seed(0)
     lam, lr = 2.0, 0.02

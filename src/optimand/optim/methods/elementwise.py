@@ -1,4 +1,4 @@
-"""The optimizers as methods of the family ``training``: importing this module registers them.
+"""Methods with one element-wise rule for all parameters.
 
 torch's own AdamW and SGD are adopted as they are, with their fused kernels switched on.
 """
@@ -13,10 +13,9 @@ from torch import Tensor
 from optimand.core.catalog import method
 from optimand.core.space import Choice, Dimension, Float
 
-from . import lion_k as lion_k  # registers its own methods
-from .base import Params
-from .exadam import EXAdam
-from .lion import Lion
+from ..base import Params
+from ..exadam import EXAdam
+from ..lion import Lion
 
 LION_PAPER = "symbolic-discovery-lion"
 EXADAM_PAPER = "exadam"

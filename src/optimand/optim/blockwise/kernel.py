@@ -1,0 +1,236 @@
+"""A formula on quantized states: dequantize a block, update, quantize again, a piece of the tensor at a time.
+
+The parameter moves by the new states as they were computed; only what is stored is rounded. A block whose new states
+would not all be finite stays as it was, parameter and states, so one NaN in a gradient cannot spoil its neighbours.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optimand.optim.kernels import Kernel
+from optimand.optim.kernels.rounding import GOLDEN
+from optimand.optim.stochastic import HALF, MASK, rounding_of
+
+from .codec import pieces
+from .maps import map_of
+from .tensor import PIECE, QuantizedTensor
+
+# On accelerators a piece must be worth its launches.
+DEVICE_PIECE = 1 << 18
+
+
+class QuantizedKernel:
+    """A formula whose states are quantized.
+
+    Args:
+        kernel: the formula.
+        maps: for each of its states the name of the map that :meth:`zeros_like` takes; None where the states come
+            from elsewhere.
+        compile: whether to run the torch operations through ``torch.compile``, or the name of its backend; None:
+            on accelerators, where Triton is installed. Where compiling fails, the operations run one by one.
+
+    Raises:
+        ValueError: there is not one map for each state, or no map of such a name.
+
+    Reference:
+        Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv 2110.02861, section 2.
+
+    Example:
+        >>> def momentum(p, g, m, lr):
+        ...     m = m + g
+        ...     return p - lr * m, m
+        >>> kernel = QuantizedKernel(Kernel(momentum, states=("m",)), ["dynamic"])
+        >>> p, g = torch.zeros(3), torch.tensor([1.0, -2.0, 0.5])
+        >>> (m,) = kernel.zeros_like(p)
+        >>> kernel.launch([p], [g], [[m]], [(0.5,)])
+        >>> p, m.dequantize()
+        (tensor([-0.5000,  1.0000, -0.2500]), tensor([ 1.0016, -2.0000,  0.4953]))
+    """
+
+    def __init__(self, kernel: Kernel, maps: Sequence[str] | None = None, compile: bool | str | None = None) -> None:
+        self.kernel = kernel
+        self.maps = None if maps is None else tuple(map_of(name).name for name in maps)
+        if self.maps is not None and len(self.maps) != len(kernel.states):
+            raise ValueError(f"maps must name a map for each of {kernel.states}, got {self.maps}")
+        self.compile = compile
+        self._compiled: Callable[..., Tensor] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kernel, self.maps, self.compile)
+
+    def zeros_like(self, param: Tensor, block_size: int = 256, signed_scale: bool = True) -> list[QuantizedTensor]:
+        """Fresh states of ``param``; ValueError where the kernel has no maps."""
+        if self.maps is None:
+            raise ValueError("maps must be given to the kernel for it to make states, got None")
+        return [QuantizedTensor.zeros_like(param, name, block_size, signed_scale) for name in self.maps]
+
+    def launch(
+        self,
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        states: Sequence[Sequence[QuantizedTensor]],
+        table: Sequence[Sequence[Any]],
+        rows: Sequence[int] | None = None,
+        *,
+        factors: Sequence[float] | None = None,
+        keys: Sequence[int] | None = None,
+        skipped: list[int] | None = None,
+        fused: bool = True,
+    ) -> None:
+        """Update all parameters and states in place, by compiled code where that can serve.
+
+        Args:
+            params: floating-point parameters of at most 32 bits, of any shapes, on any devices.
+            grads: their gradients.
+            states: for each state of the formula, one quantized tensor for each parameter.
+            table: rows of scalars, in the order of the kernel's ``scalars``.
+            rows: for each parameter its row in ``table``; the first row for all by default.
+            factors: for each parameter what its gradient is multiplied by, 1 by default; -1 maximizes.
+            keys: one 32-bit number for each parameter: round 16-bit parameters stochastically with these.
+            skipped: gets the indices of the parameters of which a block was left as it was, because its new states
+                would not be finite.
+            fused: whether compiled CPU code may serve.
+        """
+        rest = list(range(len(params)))
+        if fused:
+            from . import fused as compiled
+
+            options: dict[str, Any] = {"factors": factors, "keys": keys, "skipped": skipped}
+            rest = compiled.launch(self.kernel, params, grads, states, table, rows, **options)
+        flags = []
+        for i in rest:
+            flag = self.apply(
+                params[i],
+                grads[i],
+                [tensors[i] for tensors in states],
+                table[0 if rows is None else rows[i]],
+                factor=1.0 if factors is None else factors[i],
+                key=None if keys is None else keys[i],
+            )
+            flags.append((i, flag))
+        if skipped is not None and flags:
+            skipped += _raised(flags)
+
+    def apply(
+        self,
+        param: Tensor,
+        grad: Tensor,
+        states: Sequence[QuantizedTensor],
+        scalars: Iterable[Any],
+        *,
+        factor: Any = 1.0,
+        key: int | None = None,
+        stochastic: bool = False,
+    ) -> Tensor:
+        """Update one parameter and its states in place by torch operations, on any device and under ``torch.compile``.
+
+        Args:
+            param: the parameter; where its memory order is not that of the states, a copy of it is made.
+            grad: its gradient.
+            states: its states.
+            scalars: in the order of the kernel's ``scalars``; numbers or 0-d tensors.
+            factor: what the gradient is multiplied by; a number or a 0-d tensor.
+            key: round a 16-bit parameter stochastically with this 32-bit number.
+            stochastic: round it with torch's own random numbers where there is no key.
+
+        Returns:
+            0-d, bool, on the parameter's device: whether a block was left as it was.
+        """
+        scalars = tuple(scalars)
+        first = states[0]
+        with torch.no_grad():
+            p, g = first.flat(param), first.flat(grad)
+            tracing = torch.compiler.is_compiling()
+            rounded = param.dtype in HALF and (stochastic or key is not None)
+            if not tracing and not rounded and self._compiles(param.device):
+                flag = self._apply_compiled(p, g, states, scalars, factor)
+            else:
+                flag = torch.zeros((), dtype=torch.bool, device=param.device)
+                smallest = PIECE if param.device.type == "cpu" else DEVICE_PIECE
+                at_most = first.numel if tracing else max(smallest, first.numel // 2048)
+                for begin, end, rows in pieces(first.numel, first.block_size, at_most):
+                    shift = None if key is None else (key + begin * GOLDEN) & MASK
+                    rounding = rounding_of(p[begin:end].view(rows, -1), shift) if rounded else None
+                    flag = flag | self._update(p, g, states, scalars, factor, (begin, end, rows), rounding)
+            if p.data_ptr() != param.data_ptr() if not tracing else param.stride() != first.stride:
+                param.copy_(p.as_strided(first.shape, first.stride))
+        return flag
+
+    def _update(
+        self,
+        p: Tensor,
+        g: Tensor,
+        states: Sequence[QuantizedTensor],
+        scalars: Sequence[Any],
+        factor: Any,
+        piece: tuple[int, int, int],
+        rounding: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Update one piece; returns whether a block of it was left as it was."""
+        begin, end, rows = piece
+        old = p[begin:end].view(rows, -1)
+        gradient = g[begin:end].view(rows, -1).float()
+        if isinstance(factor, Tensor) or factor != 1.0:
+            gradient = factor * gradient
+        new_param, *new = self.kernel.on_tensors(
+            old.float(), gradient, *(q.read(begin, end, rows) for q in states), *scalars
+        )
+        encoded = [q.encode(x) for q, x in zip(states, new, strict=True)]
+        finite = torch.ones((rows, 1), dtype=torch.bool, device=p.device)
+        for _, scale in encoded:
+            finite = finite & torch.isfinite(scale)
+        keep = None
+        if torch.compiler.is_compiling() or p.device.type != "cpu" or not bool(finite.all()):
+            keep = ~finite
+        new_param = new_param.to(p.dtype) if rounding is None else rounding(new_param)
+        old.copy_(new_param if keep is None else torch.where(keep, old, new_param))
+        for q, (codes, scale) in zip(states, encoded, strict=True):
+            q.write(begin, end, codes, scale, keep)
+        return ~finite.all()
+
+    def _compiles(self, device: torch.device) -> bool:
+        if self.compile is not None:
+            return bool(self.compile)
+        return device.type not in ("cpu", "mps") and importlib.util.find_spec("triton") is not None
+
+    def _apply_compiled(
+        self, p: Tensor, g: Tensor, states: Sequence[QuantizedTensor], scalars: Sequence[Any], factor: Any
+    ) -> Tensor:
+        """All full blocks in one graph, which serves tensors of all sizes; what is left is small.
+
+        Numbers travel as tensors and tensors without the parameter they are views of, to compile only once.
+        """
+        if self._compiled is None:
+            backend = self.compile if isinstance(self.compile, str) else "inductor"
+            self._compiled = torch.compile(self._update, dynamic=True, backend=backend)
+        values = tuple(x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float32) for x in scalars)
+        times = factor if isinstance(factor, Tensor) else torch.tensor(factor, dtype=torch.float32)
+        flag = torch.zeros((), dtype=torch.bool, device=p.device)
+        for piece in pieces(states[0].numel, states[0].block_size, states[0].numel):
+            if piece[2] > 1 and self.compile is not False:
+                try:
+                    flag = flag | self._compiled(p.data, g.data, states, values, times, piece)
+                    torch.autograd.graph.increment_version([p])
+                    continue
+                except Exception:  # whatever the compiler stumbles over, the operations themselves serve
+                    self.compile = False
+            flag = flag | self._update(p, g, states, scalars, factor, piece)
+        return flag
+
+
+def _raised(flags: list[tuple[int, Tensor]]) -> list[int]:
+    """The indices whose flag is set, read from each device at once."""
+    by_device: dict[torch.device, list[tuple[int, Tensor]]] = {}
+    for i, flag in flags:
+        by_device.setdefault(flag.device, []).append((i, flag))
+    found = []
+    for entries in by_device.values():
+        values = torch.stack([flag for _, flag in entries]).tolist()
+        found += [i for (i, _), value in zip(entries, values, strict=True) if value]
+    return sorted(found)

@@ -1,0 +1,94 @@
+"""Language-model pretraining in small: LLaMA-type decoders, the networks that memory-efficient optimizers are for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from ...core.validation import check_choice, check_int
+from ...data import TextData, load
+from ...data.tokens import LARGEST, bpe
+from ..batches import TokenWindows, WindowData
+from ..llama import SMALL, Llama
+from ..objective import language_modeling, token_modeling
+from .register import Parts, training_problem
+from .text import CORPORA, check_corpus
+
+
+class Preset(NamedTuple):
+    """What a size of model is trained with: steps, tokens a window, tokens an evaluation, text."""
+
+    budget: int
+    context: int
+    evaluate: int
+    corpus: str = "kjv"
+
+
+PRESETS: dict[str, Preset] = {
+    "paper": Preset(400, 64, 160 * 64, "pystdlib-head"),
+    "1m": Preset(1000, 128, 16384),
+    "3m": Preset(2000, 128, 16384),
+    "10m": Preset(5000, 256, 16384),
+    "30m": Preset(10000, 256, 32768),
+    "60m": Preset(10000, 256, 32768),
+}
+_BPE = "bpe:"
+
+
+@training_problem(
+    "llama-lm", budget=400, target=3.2, objective=language_modeling, batch_size=16, warmup=0.1, floor=0.1,
+    evaluations=10,
+)  # fmt: skip
+def llama_lm(
+    *,
+    size: str = "paper",
+    corpus: str | None = None,
+    tokenizer: str = "bytes",
+    context: int | None = None,
+    tied: bool = False,
+    evaluate: int | None = None,
+) -> Parts:
+    """LLaMA-type language model (RMSNorm, SwiGLU), from the papers' test-bed to 60 million parameters.
+
+    ``size=paper`` is the small language model that APOLLO and FRUGAL are compared on: 2 layers of width 128, learned
+    positions, the first 1.5 MB of the standard library's sources, 400 steps of 16 windows of 64 bytes. The others,
+    1m, 3m, 10m, 30m, 60m (named after the parameters of their matrices; 60m with 32,000 tokens is the papers'
+    LLaMA-60M) have rotary positions and read ``corpus`` kjv, unless told another: pystdlib, pystdlib-head,
+    shakespeare, gcide, or ``hub:OWNER/SET``. ``tokenizer`` is bytes or ``bpe:VOCABULARY``. Ranked by bits per byte
+    of held-out text, which compare across tokenizers. Default rates warm up over a tenth and fall to a tenth.
+    """
+    preset = PRESETS[check_choice("size", size, PRESETS)]
+    corpus = check_corpus(preset.corpus if corpus is None else corpus)
+    context = check_int("context", preset.context if context is None else context, low=2)
+    evaluate = check_int("evaluate", preset.evaluate if evaluate is None else evaluate, low=context)
+    vocab = _vocabulary(tokenizer)
+    config = replace(SMALL[size], vocab=vocab or 256, context=context, tied=tied)
+    return Parts(
+        partial(_data, corpus, vocab, context, evaluate),
+        partial(Llama, config),
+        f"{tokenizer} of {corpus}, LLaMA of {config.layers} layers, width {config.width}, context {context}",
+        budget=preset.budget,
+        target=None if (size, corpus, vocab, context) == ("paper", preset.corpus, None, preset.context) else math.nan,
+        objective=token_modeling if vocab else None,
+    )
+
+
+def _vocabulary(tokenizer: str) -> int | None:
+    """Number of tokens; None for bytes."""
+    text = str(tokenizer)
+    if text == "bytes":
+        return None
+    if not text.startswith(_BPE) or not text.removeprefix(_BPE).isdecimal():
+        raise ValueError(f"tokenizer must be 'bytes' or 'bpe:VOCABULARY' such as bpe:4096, got {tokenizer!r}")
+    return check_int("the vocabulary of tokenizer", int(text.removeprefix(_BPE)), low=256, high=LARGEST)
+
+
+def _data(corpus: str, vocab: int | None, context: int, evaluate: int) -> WindowData:
+    text = load(CORPORA.get(corpus, corpus))
+    if not isinstance(text, TextData):
+        raise TypeError(f"corpus must be a text, got the table {corpus!r}")
+    if vocab is None:
+        return WindowData.from_text(text, context=context, evaluate=evaluate)
+    return TokenWindows.from_tokens(bpe(text, vocab), context=context, evaluate=evaluate)
