@@ -346,3 +346,9 @@ def test_a_single_step_without_hooks():
     assert (a.item(), calls) == (-1.0, [])
     single.step(0, 0)
     assert (a.item(), calls) == (-2.0, [1])
+
+
+@pytest.mark.parametrize("factory", [None, torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1)])
+def test_an_optimizer_in_place_of_the_factory_is_named(factory):
+    with pytest.raises(TypeError, match="optimizer_factory must be a function"):
+        layerwise(factory, nn.Linear(2, 2))

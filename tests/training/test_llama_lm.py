@@ -11,6 +11,7 @@ import torch
 from optimand.core import catalog
 from optimand.core.validation import OptimandError
 from optimand.data import TextData, load
+from optimand.optim import QuantizedLinear
 from optimand.training.llama import SMALL
 from optimand.training.problems.llama import PRESETS
 
@@ -150,3 +151,12 @@ def test_dictionary_is_read_from_the_data_folder(tmp_path, monkeypatch):
     dictionary = problem("corpus=gcide,size=1m")
     assert isinstance(load("gcide"), TextData)
     assert bytes(np.asarray(dictionary.loaded.train[:8])) == b"aardvark"
+
+
+def test_weights_in_8_bits_train():
+    small = problem("int8_weights=true,evaluations=2,evaluate=2048")
+    model = small.model()
+    assert type(model.layers[0].mlp.up_proj) is QuantizedLinear
+    recorder = run(small, ADAMW, budget=20)
+    first, last = [r.value for r in recorder.records if (r.split, r.metric) == ("valid", "bits_per_byte")]
+    assert last < first < 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import pytest
@@ -201,3 +202,13 @@ def test_methods_that_save_memory_are_planned_where_none_is_named():
     names = [plan["method"] for plan in memory("llama-lm")["plans"]]
     assert names[:2] == ["adamw", "lion"]
     assert set(names) <= set(TRAINING)
+
+
+def test_a_model_of_an_importable_module_is_found_in_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "networks_of_mine.py").write_text(
+        "from torch import nn\n\ndef net():\n    return nn.ModuleDict({'mlp': nn.Linear(8, 8)})\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    found = memory("networks_of_mine:net", ["adamw"])
+    assert (found["model"]["name"], found["model"]["parameters"]) == ("networks_of_mine:net", 72)

@@ -64,6 +64,11 @@ def layerwise(
             "model must not be wrapped in DistributedDataParallel: it averages gradients only after the hooks that "
             "update parameters; torch.distributed.fsdp.fully_shard averages them before"
         )
+    if isinstance(optimizer_factory, torch.optim.Optimizer) or not callable(optimizer_factory):
+        raise TypeError(
+            "optimizer_factory must be a function of the parameters that returns an optimizer, such as "
+            f"lambda params: Lion(params), got a {type(optimizer_factory).__name__}"
+        )
     optimizer = optimizer_factory(model.parameters() if isinstance(model, nn.Module) else model)
     return LayerwiseOptimizer(optimizer, accumulate=accumulate)
 

@@ -246,8 +246,9 @@ class _Loop:
                 self.optimizer.train()
 
     def _evaluate(self, split: str) -> None:
-        for name, parameter in self.model.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
+        # of the state dict, because quantized layers have only placeholders for parameters
+        for name, parameter in self.model.state_dict().items():
+            if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
                 raise Diverged(self.step, f"parameter {name} is not finite")
         with self._evaluation_mode():
             values = evaluate(self.model, self.forward, self.objective.metrics, self.data.batches(split))

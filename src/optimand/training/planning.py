@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -83,7 +85,7 @@ def memory(
         plan = plan_method(method, network, {**fitting, **own}, layerwise=layerwise, int8_weights=int8_weights)
         plans.append({**_plain(plan), "method": short_spec(text)})
     facts = {
-        "name": short_spec(model),
+        "name": short_spec(model) if ".py" in model else model,
         "parameters": sum(p.numel() for p in network.parameters()),
         "dtype": dtype,
         "layerwise": layerwise,
@@ -161,6 +163,8 @@ def _source(text: str) -> Any:
     problems = catalog.problems("training")
     if head and tail and "=" not in tail and head not in problems:
         try:
+            if "" not in sys.path and os.getcwd() not in sys.path:
+                sys.path.insert(0, os.getcwd())  # as ``python -m`` does
             return getattr(importlib.import_module(head), tail)
         except Exception as error:  # a user's module may raise anything
             raise OptimandError(f"model {text!r} could not be imported: {type(error).__name__}: {error}") from error

@@ -163,7 +163,7 @@ def test_stochastic_rounding_is_unbiased_and_leaves_torchs_generator_alone() -> 
     p = nn.Parameter(torch.ones(256, 256, dtype=torch.bfloat16))
     q = nn.Parameter(torch.ones(256, 256, dtype=torch.bfloat16))
     low, nearest = (
-        AdamW8bit([p], lr=2.0**-10, weight_decay=0.0, bf16_stochastic_round=True),
+        AdamW8bit([p], lr=2.0**-10, weight_decay=0.0, stochastic_rounding=True),
         AdamW8bit([q], lr=2.0**-10, weight_decay=0.0),
     )
     state = torch.get_rng_state()

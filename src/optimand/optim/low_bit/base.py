@@ -33,6 +33,7 @@ class LowBitOptions(TypedDict, total=False):
     second_moment: str
     percentile_clipping: int
     bf16_stochastic_round: bool
+    stochastic_rounding: bool
     nonfinite: str
     maximize: bool
     foreach: bool | None
@@ -62,8 +63,8 @@ class LowBitOptimizer(QuantizedUpdates):
               a coordinate can take a far too large step.
             * ``percentile_clipping``: clip each gradient to this percentile of its parameter's last 100 norms,
               0 to 99; 100 (default) does not clip.
-            * ``bf16_stochastic_round``: round 16-bit parameters stochastically (the group's key is
-              ``stochastic_rounding``).
+            * ``stochastic_rounding``, or torchao's name ``bf16_stochastic_round``: round 16-bit parameters
+              stochastically instead of to the nearest.
             * ``nonfinite``: what to do where a block's new state would be NaN or infinite. The block stays as it
               was, parameter and states; ``"raise"`` (default) raises at the end of the step, ``"skip"`` does not.
               States in full precision follow torch's optimizers.

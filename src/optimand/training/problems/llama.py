@@ -7,11 +7,15 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from torch import nn
+
+from optimand.optim.int8_weights import quantize_model_int8
+
 from ...core.validation import check_choice, check_int
 from ...data import TextData, load
 from ...data.tokens import LARGEST, bpe
 from ..batches import TokenWindows, WindowData
-from ..llama import SMALL, Llama
+from ..llama import SMALL, Llama, LlamaConfig
 from ..objective import language_modeling, token_modeling
 from .register import Parts, training_problem
 from .text import CORPORA, check_corpus
@@ -48,6 +52,7 @@ def llama_lm(
     tokenizer: str = "bytes",
     context: int | None = None,
     tied: bool = False,
+    int8_weights: bool = False,
     evaluate: int | None = None,
 ) -> Parts:
     """LLaMA-type language model (RMSNorm, SwiGLU), from the papers' test-bed to 60 million parameters.
@@ -57,7 +62,8 @@ def llama_lm(
     1m, 3m, 10m, 30m, 60m (named after the parameters of their matrices; 60m with 32,000 tokens is the papers'
     LLaMA-60M) have rotary positions and read ``corpus`` kjv, unless told another: pystdlib, pystdlib-head,
     shakespeare, gcide, or ``hub:OWNER/SET``. ``tokenizer`` is bytes or ``bpe:VOCABULARY``. Ranked by bits per byte
-    of held-out text, which compare across tokenizers. Default rates warm up over a tenth and fall to a tenth.
+    of held-out text, which compare across tokenizers. ``int8_weights`` keeps the weights of the linear layers in 8
+    bits, rounded stochastically. Default rates warm up over a tenth and fall to a tenth.
     """
     preset = PRESETS[check_choice("size", size, PRESETS)]
     corpus = check_corpus(preset.corpus if corpus is None else corpus)
@@ -67,12 +73,17 @@ def llama_lm(
     config = replace(SMALL[size], vocab=vocab or 256, context=context, tied=tied)
     return Parts(
         partial(_data, corpus, vocab, context, evaluate),
-        partial(Llama, config),
-        f"{tokenizer} of {corpus}, LLaMA of {config.layers} layers, width {config.width}, context {context}",
+        partial(_int8_llama if int8_weights else Llama, config),
+        f"{tokenizer} of {corpus}, {'8-bit ' if int8_weights else ''}LLaMA of {config.layers} layers, width "
+        f"{config.width}, context {context}",
         budget=preset.budget,
         target=None if (size, corpus, vocab, context) == ("paper", preset.corpus, None, preset.context) else math.nan,
         objective=token_modeling if vocab else None,
     )
+
+
+def _int8_llama(config: LlamaConfig) -> nn.Module:
+    return quantize_model_int8(Llama(config))
 
 
 def _vocabulary(tokenizer: str) -> int | None:
