@@ -35,7 +35,7 @@ STATE_FREE: dict[str, Kernel] = {
     "none": Kernel(decay_step),
 }
 # 8-bit codes of each state; a second moment is a denominator, so a positive one must not be stored as 0.
-_MAPS = {"exp_avg": "dynamic", "exp_avg_sq": "dynamic_unsigned_floor", "momentum_buffer": "dynamic"}
+_MAPS = {"exp_avg": "dynamic", "exp_avg_sq": "dynamic_unsigned_sqrt", "momentum_buffer": "dynamic"}
 
 
 @functools.cache

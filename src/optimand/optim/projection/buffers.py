@@ -41,7 +41,7 @@ def pack(shape: Iterable[int], like: Tensor, dtype: torch.dtype | str, *, unsign
         from ..blockwise.tensor import QuantizedTensor
 
         template = torch.empty(tuple(shape), device=like.device)
-        return QuantizedTensor.zeros_like(template, map="dynamic_unsigned_floor" if unsigned else "dynamic")
+        return QuantizedTensor.zeros_like(template, map="dynamic_unsigned_sqrt" if unsigned else "dynamic")
     if dtype == torch.float32:
         dtype = work_dtype(like)
     return torch.zeros(tuple(shape), dtype=dtype, device=like.device)

@@ -12,7 +12,7 @@ from ..formulas import ADAM
 from .sharding import local_of
 
 # The second moment is the denominator: a positive one must not be stored as 0.
-MAPS = ("dynamic", "dynamic_unsigned_floor")
+MAPS = ("dynamic", "dynamic_unsigned_sqrt")
 
 
 def adam_direction(low: Tensor, exp_avg: Any, exp_avg_sq: Any, betas: tuple[float, float], eps: float) -> Tensor:
