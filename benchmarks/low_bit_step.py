@@ -17,12 +17,13 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import make_params, peak_growth
 from torch import nn
 
 SHAPES = {
@@ -77,30 +78,6 @@ def peers(params: list[nn.Parameter]) -> dict[str, Callable[[], Step]]:
     except ImportError:
         pass
     return makers
-
-
-def make_params(shapes: Iterable[tuple[int, ...]]) -> list[nn.Parameter]:
-    params = [nn.Parameter(torch.randn(shape) * 0.02) for shape in shapes]
-    for p in params:
-        p.grad = torch.randn(p.shape) * 0.01
-    return params
-
-
-def peak_growth(step: Step) -> float | None:
-    """Growth of the resident peak over a call in MiB; None where the system does not tell."""
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    try:
-        reset.write_text("5")
-        before = _status_kib(status, "VmHWM")
-        step()
-        return (_status_kib(status, "VmHWM") - before) / 1024
-    except OSError:
-        return None
-
-
-def _status_kib(status: Path, key: str) -> int:
-    line = next(line for line in status.read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1])
 
 
 def traffic_per_second(params: list[nn.Parameter]) -> Callable[[], float]:

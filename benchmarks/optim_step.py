@@ -14,11 +14,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import make_params, peak_growth
 from torch import nn
 
 SHAPES = {
@@ -85,30 +86,6 @@ def factories() -> dict[str, Factory]:
     except ImportError:
         pass
     return found
-
-
-def make_params(shapes: Iterable[tuple[int, ...]]) -> list[nn.Parameter]:
-    params = [nn.Parameter(torch.randn(shape) * 0.02) for shape in shapes]
-    for p in params:
-        p.grad = torch.randn(p.shape) * 0.01
-    return params
-
-
-def peak_growth(step: Callable[[], Any]) -> float | None:
-    """Growth of the resident peak over a call in MiB; None where the system does not tell."""
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    try:
-        reset.write_text("5")
-        before = _status_kib(status, "VmHWM")
-        step()
-        return (_status_kib(status, "VmHWM") - before) / 1024
-    except OSError:
-        return None
-
-
-def _status_kib(status: Path, key: str) -> int:
-    line = next(line for line in status.read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1])
 
 
 def measure(shapes: list[tuple[int, ...]], repeats: int) -> dict[str, dict[str, Any]]:

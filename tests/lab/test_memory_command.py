@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -67,3 +68,12 @@ def test_family_without_plans_says_so(capsys, monkeypatch):
     monkeypatch.setitem(catalog._families, "training", replace(family, memory=None))
     assert run("memory", "--model", "llama-7b") == cli.USER_ERROR
     assert "family 'training' has no models whose memory could be planned" in capsys.readouterr().err
+
+
+def test_a_module_in_the_working_folder_can_be_named(capsys, tmp_path, monkeypatch):
+    source = "from torch import nn\n\ndef net():\n    return nn.ModuleDict({'mlp': nn.Linear(8, 8)})\n"
+    (tmp_path / "model_beside_the_user.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert run("memory", "--model", "model_beside_the_user:net", "--method", "adamw", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["model"]["parameters"] == 72

@@ -53,7 +53,8 @@ def test_rank_of_none_is_a_quarter_of_the_width():
 
 def test_network_without_matrices_is_no_warning_in_a_study():
     method = routed(Projecting, "apollo", lr=0.1, rank=2)
-    build_optimizer(method, nn.Linear(4, 2), method.defaults)
+    optimizer = build_optimizer(method, nn.Linear(4, 2), method.defaults)  # warnings are errors in the tests
+    assert all(group.get("rank") is None for group in optimizer.param_groups)
 
 
 def test_named_parameters_are_passed_with_their_names():

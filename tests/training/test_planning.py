@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 
 import pytest
@@ -204,11 +203,10 @@ def test_methods_that_save_memory_are_planned_where_none_is_named():
     assert set(names) <= set(TRAINING)
 
 
-def test_a_model_of_an_importable_module_is_found_in_the_working_folder(tmp_path, monkeypatch):
+def test_a_model_of_an_importable_module_is_found(tmp_path, monkeypatch):
     (tmp_path / "networks_of_mine.py").write_text(
         "from torch import nn\n\ndef net():\n    return nn.ModuleDict({'mlp': nn.Linear(8, 8)})\n"
     )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.syspath_prepend(tmp_path)
     found = memory("networks_of_mine:net", ["adamw"])
     assert (found["model"]["name"], found["model"]["parameters"]) == ("networks_of_mine:net", 72)

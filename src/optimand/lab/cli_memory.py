@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -53,6 +54,8 @@ def memory(
     """
     from ..core import catalog
 
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # so that package.module:NAME finds what lies here, as with ``python -m``
     found = catalog.get_family(family)
     if found is None:
         known = catalog.families()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -163,8 +161,6 @@ def _source(text: str) -> Any:
     problems = catalog.problems("training")
     if head and tail and "=" not in tail and head not in problems:
         try:
-            if "" not in sys.path and os.getcwd() not in sys.path:
-                sys.path.insert(0, os.getcwd())  # as ``python -m`` does
             return getattr(importlib.import_module(head), tail)
         except Exception as error:  # a user's module may raise anything
             raise OptimandError(f"model {text!r} could not be imported: {type(error).__name__}: {error}") from error

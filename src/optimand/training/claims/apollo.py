@@ -57,10 +57,6 @@ def cheaper_than_galore(outcomes: Outcomes) -> Finding:
     )
 
 
-def _too_large(name: str, sentence: str, value: str, why: str) -> Claim:
-    return Claim(PAPER, name, sentence, value, untestable=why)
-
-
 CLAIMS = (
     Claim(
         PAPER,
@@ -143,23 +139,26 @@ CLAIMS = (
         INT8,
         INT8_SMALL,
     ),
-    _too_large(
+    Claim(
+        PAPER,
         "7b",
         "At 7 billion parameters APOLLO and Mini end below 8-bit Adam and 8-bit GaLore.",
         "perplexity 13.02 and 13.09 against 14.61 and 14.65",
-        "needs C4 and accelerators for weeks",
+        untestable="needs C4 and accelerators for weeks",
     ),
-    _too_large(
+    Claim(
+        PAPER,
         "throughput",
         "The memory saved allows larger batches and three times AdamW's throughput on eight A100.",
         "about 3 times",
-        "needs eight accelerators; 'optimand memory' computes the memory that is saved",
+        untestable="needs eight accelerators; 'optimand memory' computes the memory that is saved",
     ),
-    _too_large(
+    Claim(
+        PAPER,
         "fine-tuning",
         "Fine-tuning LLaMA-3, Mistral and Gemma with APOLLO is as good as with AdamW.",
         "equal or better on common sense and MMLU",
-        "needs pretrained checkpoints of 7 billion parameters and more",
+        untestable="needs pretrained checkpoints of 7 billion parameters and more",
     ),
 )
 
