@@ -56,6 +56,7 @@ def test_links_between_pages_lead_somewhere():
     missing = []
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
-            if not (page.parent / target).exists():
+            # the gallery is made when the documentation is built
+            if target != "gallery.md" and not (page.parent / target).exists():
                 missing.append(f"{page.name}: {target}")
     assert missing == []

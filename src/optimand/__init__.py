@@ -11,10 +11,10 @@ from typing import Any
 
 from ._version import __version__
 
-_ROOMS = ("core", "data", "lab", "optim", "training")
+_ROOMS = ("core", "data", "lab", "numerical", "optim", "training")
 _LAB = {"compare": "optimand.lab.study", "open_study": "optimand.lab.study"}
 
-__all__ = ["__version__", "compare", "core", "data", "lab", "open_study", "optim", "training"]
+__all__ = ["__version__", "compare", "core", "data", "lab", "numerical", "open_study", "optim", "training"]
 
 
 def __getattr__(name: str) -> Any:

@@ -168,7 +168,10 @@ def test_methods_are_named_exactly_where_something_is_implemented(paper):
 
 def test_what_is_implemented():
     by_status = {status: {p.slug for p in load_papers() if p.status == status} for status in STATUSES}
-    assert by_status["implemented"] == {"lion-k-constrained", "exadam", "blockwise-8bit", "apollo", "frugal"}
+    assert by_status["implemented"] == {
+        "lion-k-constrained", "exadam", "blockwise-8bit", "apollo", "frugal", "learning-to-relax", "exact-al-sketching",
+        "bilevel-penalty", "variance-reduced-halpern",
+    }  # fmt: skip
     assert by_status["partial"] == {"symbolic-discovery-lion"}
 
 

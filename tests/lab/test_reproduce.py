@@ -116,8 +116,14 @@ def test_claims_are_stored_as_json(claims, tmp_path):
     assert module.study_title(["a", "b"], 3, 0) == "a + b: 3 seeds, defaults"
 
 
-# The last three rest on the same studies, which are made once.
-@pytest.mark.parametrize("papers", [["lion"], ["lion-k"], ["exadam"], ["blockwise-8bit", "apollo", "frugal"]])
+# Those of the memory-efficient optimizers rest on the same studies, which are made once.
+@pytest.mark.parametrize(
+    "papers",
+    [
+        ["lion"], ["lion-k"], ["exadam"], ["blockwise-8bit", "apollo", "frugal"],
+        ["relax"], ["adasketch-newton"], ["bilevel"], ["halpern"],
+    ],
+)  # fmt: skip
 def test_the_papers_claims_can_all_be_checked_in_their_small_form(papers, tmp_path):
     """Every check runs on real results without an error; whether a claim holds is for the full size to say."""
     for paper in papers:

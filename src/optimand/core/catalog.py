@@ -40,6 +40,15 @@ FAMILY_MODULES: dict[str, tuple[str, ...]] = {
         "optimand.optim.methods",
         "optimand.optim.claims",
     ),
+    **{
+        family: tuple(f"optimand.numerical.{room}.{part}" for part in ("family", "problems", "methods", "claims"))
+        for family, room in (
+            ("linear-systems", "linear_systems"),
+            ("constrained", "constrained"),
+            ("bilevel", "bilevel"),
+            ("monotone", "monotone"),
+        )
+    },
 }
 
 T = TypeVar("T")

@@ -49,7 +49,7 @@ def list_(
         rows = [_problem_row(p, as_json) for p in catalog.problems(family).values()]
     elif kind is Kind.methods:
         rows = [
-            {"name": m.name, "family": m.family, "paper": m.paper or "", "summary": m.summary}
+            {"name": m.name, "family": m.family, "paper": m.paper or "", "summary": m.summary.rstrip(".")}
             for m in catalog.methods(family).values()
         ]
     elif kind is Kind.families:
@@ -65,19 +65,29 @@ def list_(
             for paper in catalog.papers_with_claims()
             for c in catalog.claims(paper)
         ]
-    print_rows(rows, as_json)
+    if as_json or kind not in (Kind.problems, Kind.methods):
+        print_rows(rows, as_json)
+    else:
+        _print_by_family(rows)
 
 
 def show(
     method: Annotated[str, typer.Argument(help="A method: a name, name:key=value,… or file.py:NAME.")],
-    family: Annotated[str, typer.Option(help="The family of problems it is for.")] = "training",
+    family: Annotated[
+        str | None,
+        typer.Option(help="The family of problems it is for.", show_default="the method's own; training for a file's"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a method: hyperparameters, ranges, paper, measured cost."""
     from ..core import catalog
     from ..core.papers import get_paper
+    from ..core.userfiles import split_spec
 
-    if family not in catalog.families():
+    if family is None:
+        registered = catalog.methods().get(split_spec(method)[0])
+        family = "training" if registered is None else registered.family
+    elif family not in catalog.families():
         raise OptimandError(f"unknown family {family!r}{suggest(family, catalog.families())}")
     entry, given = catalog.get_method(method, family=family)
     facts = describe_method(method, entry, given)
@@ -166,12 +176,25 @@ def _problem_row(factory: ProblemFactory, as_json: bool) -> dict[str, Any]:
         "name": factory.name,
         "ranked by": f"{built.metric} ({better})",
         "budget": f"{built.budget} {built.unit}",
-        "needs": factory.needs or "nothing",
-        "summary": factory.summary.replace("`", "").split(". ")[0],
+        "family": factory.family,
+        "summary": factory.summary.replace("`", "").split(". ")[0].rstrip("."),
     }
     if as_json:
-        row |= {"family": factory.family, "parameters": {k: plain(v) for k, v in factory.params.items()}}
+        row |= {"needs": factory.needs or "nothing", "parameters": {k: plain(v) for k, v in factory.params.items()}}
+    elif factory.needs:
+        row["summary"] += f" (needs {factory.needs})"
     return row
+
+
+def _print_by_family(rows: Sequence[dict[str, Any]]) -> None:
+    """A table for each family, the families in the catalog's order."""
+    from ..core import catalog
+
+    for family in dict.fromkeys([*catalog.families(), *(row["family"] for row in rows)]):
+        own = [{k: v for k, v in row.items() if k != "family"} for row in rows if row["family"] == family]
+        if own:
+            out.print(f"[bold]{family}[/]")
+            print_rows(own, False)
 
 
 def _status(paper: Any) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .reproduce import Reproduced
 from .summary import ProblemSummary, Row, StudySummary
-from .verdicts import format_interval
+from .verdicts import format_interval, singular
 
 
 def study_table(summary: StudySummary) -> RenderableType:
@@ -42,9 +42,10 @@ def problem_table(problem: ProblemSummary) -> Table:
     """The ranking on one problem; fits 80 columns."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     costs = {
-        f"ms/{problem.unit.removesuffix('s')}": ("seconds_per_unit", format_milliseconds),
+        f"ms/{singular(problem.unit).split()[-1]}": ("seconds_per_unit", format_milliseconds),
         "state": ("state_bytes", format_bytes),
         "peak": ("peak_memory_bytes", format_bytes),
+        "calls": ("oracle_calls", format_count),
     }
     costs = {head: (name, _) for head, (name, _) in costs.items() if any(name in row.costs for row in problem.rows)}
     table.add_column("method", overflow="fold")
@@ -79,6 +80,17 @@ def _standing(row: Row, rows: Sequence[Row]) -> str:
 def format_milliseconds(seconds: float) -> str:
     """Seconds as milliseconds with three significant digits."""
     return "–" if math.isnan(seconds) else f"{seconds * 1e3:.3g}"
+
+
+def format_count(count: float) -> str:
+    """A count with a decimal prefix: ``1.5M``."""
+    if math.isnan(count):
+        return "–"
+    for unit in ("", "k", "M", "G"):
+        if abs(count) < 1000:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.3g}T"
 
 
 def format_bytes(count: float) -> str:

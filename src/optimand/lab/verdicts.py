@@ -85,13 +85,34 @@ def _winner(rows: Sequence[Row]) -> str:
 
 
 def format_interval(interval: Interval) -> str:
-    """A mean with half its interval, to two significant digits of the latter: ``0.962 ± 0.011``."""
+    """A mean with half its interval, to two significant digits of the latter.
+
+    Example:
+        >>> format_interval(Interval(0.9621, 0.951, 0.973, 3)), format_interval(Interval(3e-7, 2.8e-7, 3.2e-7, 3))
+        ('0.962 ± 0.011', '(3.00 ± 0.20)e-07')
+    """
     if math.isnan(interval.mean):
         return "–"
     if not math.isfinite(interval.half_width) or interval.half_width == 0:
         return f"{interval.mean:.4g}"
-    decimals = max(0, 1 - math.floor(math.log10(interval.half_width)))
-    return f"{interval.mean:.{decimals}f} ± {interval.half_width:.{decimals}f}"
+    size = math.floor(math.log10(max(abs(interval.mean), interval.half_width)))
+    exponent = size if size < -3 or size > 5 else 0
+    mean, half = interval.mean / 10.0**exponent, interval.half_width / 10.0**exponent
+    decimals = min(max(0, 1 - math.floor(math.log10(half))), 6)
+    text = f"{mean:.{decimals}f} ± {half:.{decimals}f}"
+    return f"({text})e{exponent:+03d}" if exponent else text
+
+
+def singular(unit: str) -> str:
+    """One of the budget's units.
+
+    Example:
+        >>> singular("steps"), singular("oracle calls"), singular("passes"), singular("progress")
+        ('step', 'oracle call', 'pass', 'progress')
+    """
+    if unit.endswith(("sses", "xes", "ches", "shes")):
+        return unit[:-2]
+    return unit[:-1] if unit.endswith("s") and not unit.endswith("ss") else unit
 
 
 def _join(names: Sequence[str]) -> str:

@@ -9,8 +9,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from optimand.core.lazy import lazy_attribute
 
 if TYPE_CHECKING:
     from . import kappa
@@ -118,11 +119,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "kappa":
-        return importlib.import_module(f"{__name__}.kappa")
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return lazy_attribute(__name__, name, _HOMES, modules=("kappa",))
 
 
 def __dir__() -> list[str]:

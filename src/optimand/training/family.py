@@ -12,8 +12,9 @@ from torch import nn
 
 from optimand.optim.memory import state_bytes
 
-from ..core.catalog import Family, Method, add_family, first_line, signature_defaults
-from ..core.space import Dimension, Float
+from ..core.adoption import around_defaults, origin_of, read_hyperparameters
+from ..core.catalog import Family, Method, add_family, first_line
+from ..core.space import Float
 from ..core.validation import OptimandError
 from .building import build_optimizer
 from .planning import memory
@@ -43,33 +44,20 @@ def adopt(name: str, obj: Any) -> Method:
         raise OptimandError(
             f"method {name!r} is a {type(obj).__name__} object that already holds parameters; {_EXPECTED}"
         )
-    if not callable(obj):
-        raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
     if isinstance(obj, type) and not issubclass(obj, torch.optim.Optimizer):
         raise OptimandError(f"method {name!r} is the class {obj.__qualname__}; {_EXPECTED}")
-    try:
-        parameters = list(inspect.signature(obj).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise OptimandError(f"method {name!r}: the signature of {obj!r:.80} cannot be read ({error})") from error
-    if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
-        raise OptimandError(f"method {name!r} takes no parameters to optimize; {_EXPECTED}")
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [p.name for p in parameters[1:] if p.default is p.empty and p.kind not in variadic]
-    if required:
-        given = ", ".join(f"{key}=…" for key in required)
-        raise OptimandError(
-            f"method {name!r} has no default for {', '.join(required)}: give it one in its signature "
-            f"(such as {given}), or wrap it: def {name.replace('-', '_')}(params, {given}): return …"
-        )
-    defaults = signature_defaults(obj)
+    defaults = read_hyperparameters(name, obj, takes="parameters to optimize", expected=_EXPECTED)
+    space = around_defaults(defaults, ("lr", "weight_decay"))
+    if "weight_decay" in defaults:
+        space.setdefault("weight_decay", Float(1e-5, 1e-1, log=True))
     method = Method(
         name=name,
         family="training",
         build=obj,
         defaults=defaults,
-        space=_default_space(defaults),
+        space=space,
         summary=first_line(obj),
-        origin=f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', name)}",
+        origin=origin_of(name, obj),
     )
     try:
         built = obj([nn.Parameter(torch.zeros(2, 2))], **defaults)
@@ -80,17 +68,6 @@ def adopt(name: str, obj: Any) -> Method:
     if not isinstance(built, torch.optim.Optimizer):
         raise OptimandError(f"method {name!r} returns a {type(built).__name__}; {_EXPECTED}")
     return method
-
-
-def _default_space(defaults: Mapping[str, Any]) -> dict[str, Dimension]:
-    space: dict[str, Dimension] = {}
-    for key in ("lr", "weight_decay"):
-        value = defaults.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            space[key] = Float(value / 30, value * 30, log=True)
-    if "weight_decay" in defaults and "weight_decay" not in space:
-        space["weight_decay"] = Float(1e-5, 1e-1, log=True)
-    return space
 
 
 def describe(method: Method) -> dict[str, str]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ..statistics import Interval
-from ..verdicts import format_interval
+from ..verdicts import format_interval, singular
 
 DASH = "–"
 
@@ -22,6 +22,7 @@ COST_TITLES: Mapping[str, str] = {
     "peak_memory": "peak memory",
     "peak_memory_bytes": "peak memory",
     "parameters": "parameters",
+    "oracle_calls": "oracle calls",
 }
 
 
@@ -134,11 +135,6 @@ def moment(text: str) -> str:
 def cost_title(name: str, unit: str) -> str:
     """What a measured cost is called in headings."""
     return COST_TITLES.get(name, name.replace("_", " ")).format(unit=singular(unit))
-
-
-def singular(unit: str) -> str:
-    """One of the budget's units: ``steps`` becomes ``step``."""
-    return unit[:-1] if unit.endswith("s") and not unit.endswith("ss") else unit
 
 
 def settings(hyper: Mapping[str, Any]) -> str:

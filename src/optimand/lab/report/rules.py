@@ -24,7 +24,8 @@ def rules(spec: Mapping[str, Any], several_problems: bool, targets: bool) -> lis
         (
             "Selected on validation, reported on test",
             "Hyperparameters are selected by the validation value. What is ranked is the test value at the end of the "
-            "budget, not the best one along the way. The final runs draw other random numbers than the tuning trials.",
+            "budget, not the best one along the way. The final runs draw other random numbers than the tuning trials. "
+            "A problem that is to be solved, not learned from, has no held-out data: there both values are the same.",
         ),
     ]
     if spec["seeds"] > 1:

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optimand.core.projections import project_l1_ball, project_simplex
 from optimand.core.validation import check_int, check_number
 
 from .base import Kappa, Norm, safe_norm, scale_of
 from .partition import as_labels
-from .projections import project_box_and_l1, project_l1_ball, project_lp_ball, project_simplex
+from .projections import project_box_and_l1, project_lp_ball
 
 
 class L2(Norm):
@@ -80,7 +81,7 @@ class LInf(Norm):
         return torch.zeros_like(flat).scatter(0, at, flat[at].sign()).view_as(m)
 
     def _project(self, x: Tensor, radius: float) -> Tensor:
-        return project_l1_ball(x, radius)
+        return project_l1_ball(x.flatten(), radius).view_as(x)
 
 
 class TopK(Norm):

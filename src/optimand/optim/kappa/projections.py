@@ -1,4 +1,4 @@
-"""Euclidean projections onto the sets that kappas constrain to: l1 ball, simplex, capped l1 ball, lp ball."""
+"""Euclidean projections that only kappas need: capped l1 ball, lp ball; the others are in core.projections."""
 
 from __future__ import annotations
 
@@ -8,29 +8,6 @@ import torch
 from torch import Tensor
 
 from .base import safe_norm
-
-
-def project_simplex(y: Tensor, total: float) -> Tensor:
-    """The nearest point to the vector y with entries >= 0 that sum to ``total``, by sorting.
-
-    Example:
-        >>> project_simplex(torch.tensor([1.0, 1.0, -5.0]), 1.0).tolist()
-        [0.5, 0.5, 0.0]
-    """
-    falling = y.sort(descending=True).values
-    count = torch.arange(1, len(y) + 1, dtype=y.dtype, device=y.device)
-    # Relative to the largest entry, so that large common offsets do not cost digits.
-    thresholds = ((falling - falling[0]).cumsum(0) - total) / count
-    active = int((falling - falling[0] > thresholds).sum())
-    return (y - falling[0] - thresholds[max(active, 1) - 1]).clamp_min(0)
-
-
-def project_l1_ball(x: Tensor, radius: float) -> Tensor:
-    """The nearest point to x with ‖x‖_1 <= radius, by sorting."""
-    size = x.abs()
-    if size.sum() <= radius:
-        return x.clone()
-    return x.sign() * project_simplex(size.flatten(), radius).view_as(x)
 
 
 def project_box_and_l1(x: Tensor, box: float, radius: float) -> Tensor:

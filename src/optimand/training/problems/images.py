@@ -67,7 +67,7 @@ def digits_vit(*, width: int = 32, layers: int = 2, heads: int = 4) -> Parts:
 
 @training_problem("mnist10k-mlp", needs="$OPTIMAND_DATA/mnist10k", budget=1000, target=0.955, objective=by_accuracy)
 def mnist10k_mlp(*, hidden: int = 128, depth: int = 2) -> Parts:
-    """Perceptron on 10 000 MNIST digits (files in $OPTIMAND_DATA/mnist10k). Ranked by accuracy."""
+    """Perceptron on 10 000 MNIST digits. Ranked by accuracy."""
     return _mlp("mnist10k", "MNIST (10 000)", 784, hidden, depth)
 
 
@@ -75,7 +75,7 @@ def mnist10k_mlp(*, hidden: int = 128, depth: int = 2) -> Parts:
     "mnist10k-cnn", needs="$OPTIMAND_DATA/mnist10k", budget=500, target=0.93, objective=by_accuracy, evaluations=10
 )
 def mnist10k_cnn(*, width: int = 8) -> Parts:
-    """Convolutional network on 10 000 MNIST digits (files in $OPTIMAND_DATA/mnist10k). Ranked by accuracy."""
+    """Convolutional network on 10 000 MNIST digits. Ranked by accuracy."""
     return _cnn("mnist10k", "MNIST (10 000)", (28, 28), width, 2)
 
 
@@ -83,7 +83,7 @@ def mnist10k_cnn(*, width: int = 8) -> Parts:
     "notmnist10k-mlp", needs="$OPTIMAND_DATA/notmnist10k", budget=1000, target=0.89, objective=by_accuracy
 )
 def notmnist10k_mlp(*, hidden: int = 128, depth: int = 2) -> Parts:
-    """Perceptron on 10 000 letters (notMNIST, files in $OPTIMAND_DATA/notmnist10k). Ranked by accuracy."""
+    """Perceptron on 10 000 letters (notMNIST). Ranked by accuracy."""
     return _mlp("notmnist10k", "notMNIST (10 000)", 784, hidden, depth)
 
 

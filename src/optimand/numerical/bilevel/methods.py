@@ -1,0 +1,165 @@
+"""The catalog's entries: the penalty method in its three forms, and baselines.
+
+Every method is built as ``build(instance, **hyper)``. Steps are relative, so that defaults serve every problem:
+``alpha`` in the problem's unit of an upper step, ``gamma`` in inverse curvatures of the lower level.
+"""
+
+from __future__ import annotations
+
+from ...core.catalog import method
+from ...core.space import Choice, Dimension, Float
+from ...core.validation import check_int, check_number
+from .baselines import FixedUpper, Implicit, Unrolled, UpperOnly
+from .double_loop import DoubleLoop
+from .loop import Instance
+from .penalty import estimate_smoothness
+from .schedules import LowerStep
+from .single_loop import SingleLoop
+
+PAPER = "bilevel-penalty"
+ALPHA, GAMMA = Float(0.03, 10.0, log=True), Float(0.1, 1.6, log=True)
+SPACE: dict[str, Dimension] = {"sigma": Float(0.01, 1.0, log=True), "alpha": ALPHA, "gamma": GAMMA}
+BASELINE_SPACE: dict[str, Dimension] = {"alpha": ALPHA, "gamma": GAMMA, "inner_steps": Choice(5, 10, 20, 50)}
+
+
+@method(
+    "bilevel-penalty", family="bilevel", paper=PAPER, space={**SPACE, "inner_steps": Choice(5, 10, 20, 50)}
+)  # fmt: skip
+def double_loop(
+    instance: Instance,
+    sigma: float = 0.1,
+    alpha: float = 1.0,
+    gamma: float = 0.8,
+    inner_steps: int = 20,
+) -> DoubleLoop:
+    """Penalty method, double loop: projected gradients of both levels only (Algorithm 1)
+
+    Args:
+        instance: the problem.
+        sigma: penalty, > 0.
+        alpha: upper step in the problem's unit, > 0.
+        gamma: lower step times the curvature, in (0, 2).
+        inner_steps: lower steps of each upper step.
+
+    Example:
+        >>> from optimand.numerical.bilevel.problems import bilevel_quadratic
+        >>> solver = double_loop(bilevel_quadratic().instance())
+        >>> solver.step()
+        >>> solver.k
+        1
+    """
+    return DoubleLoop(
+        instance.oracle, instance.x0, instance.y0, instance.project_x, instance.project_y, sigma=sigma,
+        alpha=check_number("alpha", alpha, low=0, low_open=True) * instance.upper_unit,
+        gamma=LowerStep("auto", share=gamma), inner_steps=inner_steps,
+    )  # fmt: skip
+
+
+@method("bilevel-penalty-single", family="bilevel", paper=PAPER, space=SPACE)
+def single_loop(instance: Instance, sigma: float = 0.2, alpha: float = 0.25, gamma: float = 0.8) -> DoubleLoop:
+    """Penalty method, fully single loop with exact gradients (Algorithm 1 with one inner step)
+
+    Args:
+        instance, sigma, alpha, gamma: see :func:`double_loop`.
+    """
+    return double_loop(instance, sigma, alpha, gamma, inner_steps=1)
+
+
+@method(
+    "bilevel-penalty-storm", family="bilevel", paper=PAPER, space={**SPACE, "eta": Float(0.05, 1.0, log=True)}
+)  # fmt: skip
+def storm(
+    instance: Instance,
+    sigma: float = 0.3,
+    alpha: float = 0.25,
+    gamma: float = 0.3,
+    eta: float = 0.2,
+    batch: int = 64,
+) -> SingleLoop:
+    """Penalty method, stochastic single loop with momentum-assisted estimators (Algorithm 2)
+
+    Args:
+        instance, sigma, alpha: see :func:`double_loop`. Where a problem has no samples, gradients are exact.
+        gamma: lower step times the curvature at the start.
+        eta: rate at which estimates forget, in (0, 1]; 1 for no momentum.
+        batch: samples of each level in a step, with replacement.
+    """
+    check_int("batch", batch, low=1)
+    x, y = instance.x0, instance.y0
+    curvature = estimate_smoothness(lambda w: instance.oracle.lower(x, w, w, sigma)[0], y, rng=0, iterations=10)
+    return SingleLoop(
+        instance.oracle, x, y, instance.project_x, instance.project_y, sigma=sigma,
+        alpha=check_number("alpha", alpha, low=0, low_open=True) * instance.upper_unit,
+        gamma=check_number("gamma", gamma, low=0, low_open=True) / curvature, eta=eta,
+        sample=None if instance.sampler is None else instance.sampler(batch), rng=instance.rng,
+    )  # fmt: skip
+
+
+@method(
+    "bilevel-implicit",
+    family="bilevel",
+    space={**BASELINE_SPACE, "cg_steps": Choice(3, 5, 10, 20)},
+    summary="Implicit differentiation by conjugate gradients: needs Hessian-vector products",
+)
+def implicit(
+    instance: Instance,
+    alpha: float = 1.0,
+    gamma: float = 0.8,
+    inner_steps: int = 20,
+    cg_steps: int = 20,
+) -> Implicit:
+    """Implicit differentiation.
+
+    Args:
+        instance, alpha, gamma, inner_steps: see :func:`double_loop`.
+        cg_steps: cap on products with the Hessian in each step.
+    """
+    check_int("inner_steps", inner_steps, low=1)
+    return Implicit(instance, alpha=alpha, gamma=gamma, inner_steps=inner_steps, cg_steps=cg_steps)
+
+
+@method(
+    "bilevel-unrolled",
+    family="bilevel",
+    space=BASELINE_SPACE,
+    summary="Differentiation through the lower steps: memory grows with their number",
+)
+def unrolled(instance: Instance, alpha: float = 1.0, gamma: float = 0.8, inner_steps: int = 20) -> Unrolled:
+    """Reverse-mode differentiation through the lower steps.
+
+    Args:
+        instance, alpha, gamma, inner_steps: see :func:`double_loop`.
+    """
+    check_int("inner_steps", inner_steps, low=1)
+    return Unrolled(instance, alpha=alpha, gamma=gamma, inner_steps=inner_steps)
+
+
+@method(
+    "no-cleaning",
+    family="bilevel",
+    space={"gamma": GAMMA},
+    summary="The lower level alone, all weights 1 (penalties at their usual value): what tuning has to beat",
+)
+def no_cleaning(instance: Instance, gamma: float = 0.8) -> FixedUpper:
+    """The lower level alone.
+
+    Args:
+        instance, gamma: see :func:`double_loop`.
+    """
+    return FixedUpper(instance, gamma=gamma)
+
+
+@method(
+    "validation-only",
+    family="bilevel",
+    space={"gamma": GAMMA, "decay": Float(1e-5, 1.0, log=True)},
+    summary="The upper level alone: trained on the validation data, without the training data",
+)
+def validation_only(instance: Instance, gamma: float = 0.8, decay: float = 1e-3) -> UpperOnly:
+    """The upper level alone.
+
+    Args:
+        instance, gamma: see :func:`double_loop`.
+        decay: weight of a penalty on the lower variable, without which few data are overfitted, >= 0.
+    """
+    return UpperOnly(instance, gamma=gamma, decay=check_number("decay", decay, low=0))

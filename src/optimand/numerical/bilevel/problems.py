@@ -1,0 +1,285 @@
+"""The family's problems: hyper-cleaning of digits, tuned ridge penalties, and quadratic programs with known answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from ...core.catalog import problem
+from ...core.contracts import Method
+from ...core.projections import Box
+from ...core.recorder import Recorder
+from ...core.seeds import SeedTree
+from ...core.validation import check_choice, check_int, check_number
+from .implicit import limit_hypergradient
+from .loop import Instance, Metrics
+from .oracle import index_sampler
+
+Array = Any
+SPLITS = ("fixed", "by-seed")
+BOUND = 0.3  # of the boxed lower variables, so that about half of them end on it
+
+
+@dataclass(frozen=True, kw_only=True)
+class BilevelProblem:
+    """A bilevel problem; the budget counts evaluations of gradients of f and g on all data.
+
+    A batch counts its share of the data, a product with a second derivative two, and the value of a function one.
+
+    Attributes:
+        name: what users type.
+        make: from the branch of the seed for data to an :class:`Instance`.
+        summary: one line.
+        metric: what ranks methods, of the lower solution z.
+        budget: gradient calls of a run by default.
+        target: value of the metric on the validation split that counts for time-to-target.
+    """
+
+    name: str
+    make: Callable[[SeedTree], Instance]
+    summary: str
+    metric: str
+    budget: int
+    target: float | None = None
+
+    family: ClassVar[str] = "bilevel"
+    unit: ClassVar[str] = "gradient calls"
+    direction: ClassVar[Literal["min", "max"]] = "min"
+
+    def instance(self, seed: int = 0) -> Instance:
+        """The instance of a seed, for use without the lab."""
+        return self.make(SeedTree(seed).child("data"))
+
+    def run(self, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder) -> None:
+        """Run a method once; see :func:`optimand.numerical.bilevel.loop.run`."""
+        from .loop import run
+
+        run(self, method, hyper, seed=seed, budget=budget, recorder=recorder)
+
+
+def _spec(name: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """A problem's name with the parameters that are not at their defaults, as typed."""
+    changed = {k: v for k, v in given.items() if v != defaults[k]}
+    return name + (":" + ",".join(f"{k}={v}" for k, v in changed.items()) if changed else "")
+
+
+@dataclass(frozen=True)
+class _Digits:
+    split_seed: int
+    splits: str
+    lam: float
+
+    def __call__(self, seed: SeedTree) -> Instance:
+        from .cleaning import HyperCleaning, accuracy, area_under_curve, cross_entropy, digits_data
+
+        if self.splits == "fixed":
+            data = digits_data(self.split_seed)
+        else:
+            data = digits_data(None, tuple(int(w) for w in seed.sequence().generate_state(4)))
+
+        def evaluate(u: Array, w: Array) -> Metrics:
+            # The validation data are the upper level's: what is recorded on them is what methods minimize.
+            return {
+                **{
+                    split: {"error": 1 - accuracy(w, x, t), "cross_entropy": cross_entropy(w, x, t)}
+                    for split, x, t in (
+                        ("valid", data.valid_x, data.valid_t), ("test", data.test_x, data.test_t)
+                    )
+                },
+                "train": {"auc": area_under_curve(u, ~data.corrupt)},
+            }  # fmt: skip
+
+        n, m = len(data.train_t), len(data.valid_t)
+        return Instance(
+            oracle=HyperCleaning(data, self.lam),
+            x0=np.full(n, 0.5),
+            y0=np.zeros((data.classes, data.train_x.shape[1])),
+            evaluate=evaluate,
+            upper_unit=20.0,
+            neutral=np.ones(n),
+            project_x=Box(0.0, 1.0),
+            sampler=lambda batch: index_sampler(m, n, batch),
+        )
+
+
+@problem("digits-hyper-cleaning", family="bilevel")
+def digits_hyper_cleaning(*, split_seed: int = 0, splits: str = "fixed", lam: float = 1e-3) -> BilevelProblem:
+    """Digits with 40 % of the training labels redrawn: learn weights of examples on clean validation data.
+
+    Softmax regression on 800 digits of scikit-learn, 200 for validation, 797 for test.
+
+    Args:
+        split_seed: seed of split and wrong labels, at least 0.
+        splits: ``fixed``, or ``by-seed`` for another split with each of a study's seeds.
+        lam: weight of the penalty on the model, > 0.
+
+    Example:
+        >>> digits_hyper_cleaning().instance().x0.shape
+        (800,)
+    """
+    check_int("split_seed", split_seed, low=0)
+    check_choice("splits", splits, SPLITS)
+    check_number("lam", lam, low=0, low_open=True)
+    given = {"split_seed": split_seed, "splits": splits, "lam": lam}
+    return BilevelProblem(
+        name=_spec("digits-hyper-cleaning", given, {"split_seed": 0, "splits": "fixed", "lam": 1e-3}),
+        make=_Digits(split_seed, splits, lam),
+        summary="digits 8x8 (UCI) with 40 % of the labels redrawn, weights of examples learned; 800/200/797 examples",
+        metric="error",
+        budget=18_900,
+        target=0.07,
+    )
+
+
+@dataclass(frozen=True)
+class _Diabetes:
+    split_seed: int
+    splits: str
+
+    def __call__(self, seed: SeedTree) -> Instance:
+        from .quadratic import TunedRidge, diabetes_data
+
+        rng = np.random.default_rng(self.split_seed) if self.splits == "fixed" else seed.numpy()
+        oracle = TunedRidge(diabetes_data(rng))
+
+        def evaluate(x: Array, w: Array) -> Metrics:
+            return {split: {"mse": oracle.error(split, w)} for split in ("valid", "test")}
+
+        n, m = len(oracle.data.train_t), len(oracle.data.valid_t)
+        return Instance(
+            oracle=oracle,
+            x0=np.full(11, -2.0),
+            y0=np.zeros(oracle.data.train_x.shape[1]),
+            evaluate=evaluate,
+            upper_unit=5.0,
+            neutral=np.full(11, -2.0),
+            project_x=Box(-6.0, 3.0),
+            sampler=lambda batch: index_sampler(m, n, batch),
+        )
+
+
+@problem("diabetes-ridge", family="bilevel")
+def diabetes_ridge(*, split_seed: int = 0, splits: str = "fixed") -> BilevelProblem:
+    """Ridge regression on diabetes data with products of features: eleven penalties tuned on validation data.
+
+    scikit-learn's 442 patients, 221 for training, 110 for validation, 111 for test; targets are standardized.
+
+    Args:
+        split_seed: seed of the split, at least 0.
+        splits: ``fixed``, or ``by-seed`` for another split with each of a study's seeds.
+
+    Example:
+        >>> diabetes_ridge().instance().y0.shape
+        (64,)
+    """
+    check_int("split_seed", split_seed, low=0)
+    check_choice("splits", splits, SPLITS)
+    given = {"split_seed": split_seed, "splits": splits}
+    return BilevelProblem(
+        name=_spec("diabetes-ridge", given, {"split_seed": 0, "splits": "fixed"}),
+        make=_Diabetes(split_seed, splits),
+        summary="diabetes (442 patients), ridge regression on 64 features, 11 penalties tuned; 221/110/111 examples",
+        metric="mse",
+        budget=60_000,
+    )
+
+
+@dataclass(frozen=True)
+class _Quadratic:
+    case: str
+    n: int
+    m: int
+
+    def __call__(self, seed: SeedTree) -> Instance:
+        from .quadratic import QuadraticPrograms
+
+        rng = seed.numpy()
+        basis = np.linalg.qr(rng.normal(size=(self.m, self.m)))[0]
+        spectrum = np.geomspace(0.3, 1.0, self.m)
+        if self.case == "many":
+            spectrum[: self.m // 2] = 0.0
+        A = (basis * spectrum) @ basis.T
+        B = (basis * (spectrum > 0)) @ rng.normal(size=(self.m, self.n)) / np.sqrt(self.m)
+        target, c = rng.normal(size=self.m), 0.1
+        box = Box(-BOUND, BOUND) if self.case == "box" else None
+
+        def free(y: Array) -> Array:
+            return (np.abs(y) < BOUND - 1e-12).astype(float)
+
+        inverse = np.linalg.pinv(A, hermitian=True)
+        kernel = np.eye(self.m) - inverse @ A
+
+        def best(x: Array, z: Array) -> Array:
+            """The lower solution that is best for f."""
+            if box is not None:
+                return _boxed_minimizer(A, B @ x, z)
+            return inverse @ (B @ x) + kernel @ target
+
+        def evaluate(x: Array, z: Array) -> Metrics:
+            # There are no data to hold out: both splits get the same numbers.
+            y = best(x, z)
+            value = 0.5 * float(((y - target) ** 2).sum() + c * (x**2).sum())
+            border = None if box is None else np.eye(self.m)[free(y) == 0]
+            slope = limit_hypergradient(c * x, y - target, A, -B.T, border)
+            found = {"psi": value, "stationarity": max(float(np.linalg.norm(slope)), 1e-16)}
+            return {"valid": found, "test": found}
+
+        curvature = float(np.linalg.norm(inverse @ B, 2)) ** 2 + c
+        return Instance(
+            oracle=QuadraticPrograms(A, B, target, c),
+            x0=np.zeros(self.n),
+            y0=np.zeros(self.m),
+            evaluate=evaluate,
+            upper_unit=1 / curvature,
+            neutral=np.zeros(self.n),
+            project_y=box,
+            free=free if box is not None else None,
+        )
+
+
+def _boxed_minimizer(A: Array, b: Array, start: Array) -> Array:
+    """The minimizer of ``yᵀ A y / 2 - bᵀ y`` over the box, by projected gradient steps and solves on the free part."""
+    y = np.clip(start, -BOUND, BOUND)
+    step = 1 / np.linalg.norm(A, 2)
+    for _ in range(500):
+        y = np.clip(y - step * (A @ y - b), -BOUND, BOUND)
+        free = np.abs(y) < BOUND
+        trial = y.copy()
+        if free.any():
+            trial[free] = np.linalg.solve(A[np.ix_(free, free)], b[free] - A[np.ix_(free, ~free)] @ y[~free])
+        trial = np.clip(trial, -BOUND, BOUND)
+        slope = A @ trial - b
+        if np.abs(trial - np.clip(trial - slope, -BOUND, BOUND)).max() < 1e-12:
+            return trial
+    return y
+
+
+@problem("bilevel-quadratic", family="bilevel")
+def bilevel_quadratic(*, case: str = "unique", n: int = 5, m: int = 20) -> BilevelProblem:
+    """Quadratic programs whose hyper-objective is known: one lower solution, many, or a box around them.
+
+    Ranked by the hyper-objective psi(x), computed exactly; the norm of its gradient is recorded too.
+
+    Args:
+        case: ``unique``, ``many`` or ``box``.
+        n, m: numbers of upper and of lower variables, at least 1 and 2.
+
+    Example:
+        >>> problem = bilevel_quadratic(case="many")
+        >>> problem.name, problem.instance().y0.shape
+        ('bilevel-quadratic:case=many', (20,))
+    """
+    check_choice("case", case, ("unique", "many", "box"))
+    check_int("n", n, low=1)
+    check_int("m", m, low=2)
+    what = {"unique": "one lower solution", "many": "many lower solutions", "box": "lower variables in a box"}[case]
+    return BilevelProblem(
+        name=_spec("bilevel-quadratic", {"case": case, "n": n, "m": m}, {"case": "unique", "n": 5, "m": 20}),
+        make=_Quadratic(case, n, m),
+        summary=f"random quadratic program over another, {n} upper and {m} lower variables, {what}",
+        metric="psi",
+        budget=20_000,
+    )

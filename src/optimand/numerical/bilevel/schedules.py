@@ -1,0 +1,333 @@
+"""Schedules of the penalty, the steps and the momentum, functions of the step k = 1, 2, ..., and automatic steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...core.validation import check_int, check_number
+from .oracle import PairedOracle
+
+Array = Any
+Schedule = Callable[[int], float]
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value at every step.
+
+    Args:
+        value: the value, > 0.
+
+    Example:
+        >>> Constant(0.1)(7)
+        0.1
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        check_number("value", self.value, low=0, low_open=True)
+
+    def __call__(self, k: int) -> float:
+        """The value at step ``k``."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Power:
+    """``scale * (k + offset) ** exponent``, kept between two bounds.
+
+    Args:
+        scale: > 0.
+        exponent: negative for a falling schedule.
+        offset: shifts the fall to later steps, >= 0.
+        floor: least value.
+        cap: largest value.
+
+    Reference: Kwon, Kwon, Wright, Nowak, arXiv 2309.01753: the single loop takes the penalty as ``k ** (-1/5)``, the
+    upper step as ``k ** (-3/5)`` and the momentum rate as ``k ** (-4/5)``.
+
+    Example:
+        >>> sigma = Power(0.3, -1 / 5, floor=1e-3)
+        >>> sigma(1), round(sigma(32), 12)
+        (0.3, 0.15)
+    """
+
+    scale: float
+    exponent: float
+    offset: float = 0.0
+    floor: float = 0.0
+    cap: float = math.inf
+
+    def __post_init__(self) -> None:
+        check_number("scale", self.scale, low=0, low_open=True)
+        check_number("exponent", self.exponent)
+        check_number("offset", self.offset, low=0)
+        check_number("floor", self.floor, low=0)
+        check_number("cap", self.cap, low=self.floor)
+
+    def __call__(self, k: int) -> float:
+        """The value at step ``k`` >= 1."""
+        return min(self.cap, max(self.floor, self.scale * (k + self.offset) ** self.exponent))
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """From ``start`` to ``end`` in ``steps`` steps, by the same factor each step; ``end`` from there on.
+
+    Args:
+        start: value at k = 1, > 0.
+        end: value from ``k = steps`` on, > 0.
+        steps: >= 1.
+
+    Example:
+        >>> sigma = Annealing(1.0, 0.01, 3)
+        >>> [round(sigma(k), 12) for k in (1, 2, 3, 4)]
+        [1.0, 0.1, 0.01, 0.01]
+    """
+
+    start: float
+    end: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        check_number("start", self.start, low=0, low_open=True)
+        check_number("end", self.end, low=0, low_open=True)
+        check_int("steps", self.steps, low=1)
+
+    def __call__(self, k: int) -> float:
+        """The value at step ``k`` >= 1."""
+        share = 1.0 if self.steps == 1 else min(1.0, (k - 1) / (self.steps - 1))
+        return self.start * (self.end / self.start) ** share
+
+
+def as_schedule(name: str, value: Any, *, high: float = math.inf) -> Schedule:
+    """A schedule of a number, or of a function of the step; each value is checked when it is used.
+
+    Args:
+        name: the argument's name, for errors.
+        value: a number in (0, high], or a function of ``k``.
+        high: largest value allowed.
+
+    Raises:
+        ValueError: a number out of range.
+        TypeError: neither a number nor a function.
+
+    Example:
+        >>> as_schedule("sigma", 0.5)(1)
+        0.5
+        >>> as_schedule("sigma", lambda k: 1 / k)(4)
+        0.25
+        >>> as_schedule("sigma", 0.0)
+        Traceback (most recent call last):
+        ...
+        ValueError: sigma must be in (0, inf), got 0.0
+    """
+    if not callable(value):
+        number = check_number(name, value, low=0, low_open=True, high=high)
+        if math.isinf(number):
+            raise ValueError(f"{name} must be finite, got {value!r}")
+        return Constant(number)
+
+    def checked(k: int) -> float:
+        return check_number(f"{name} at step {k}", value(k), low=0, low_open=True, high=high)
+
+    return checked
+
+
+def single_loop_schedules(sigma: float = 0.3, alpha: float = 0.3, eta: float = 4.0) -> tuple[Power, Power, Power]:
+    """Penalty, upper step and momentum rate of the single loop with the paper's exponents.
+
+    Args:
+        sigma: scale of the penalty.
+        alpha: scale of the upper step.
+        eta: scale of the momentum rate, which is capped at 1.
+
+    Returns:
+        ``max(sigma k^(-1/5), 1e-3)``, ``alpha (k + 10)^(-3/5)`` and ``min(1, eta k^(-4/5))``.
+
+    Example:
+        >>> [round(schedule(1), 4) for schedule in single_loop_schedules()]
+        [0.3, 0.0712, 1.0]
+    """
+    return Power(sigma, -0.2, floor=1e-3), Power(alpha, -0.6, offset=10), Power(eta, -0.8, cap=1.0)
+
+
+def _norm(a: Array) -> float:
+    return math.sqrt(float(np.vdot(a, a)))
+
+
+class Curvature:
+    """The largest curvature seen so far of each of some functions: power iteration on differences of gradients.
+
+    Args:
+        rounds: differences at the first look; every later one goes on from the last directions with one more.
+        size: length of the differences relative to the points', at least ``size``.
+        rng: seed or generator of directions, drawn at the start and where one has come to nothing.
+
+    Attributes:
+        values: the curvatures, lower estimates of the gradients' Lipschitz constants; 0 for linear functions.
+
+    Example:
+        >>> H = np.diag([3.0, 1.0])
+        >>> round(Curvature().look(lambda points: [H @ points[0]], [np.zeros(2)]), 4)
+        3.0
+    """
+
+    def __init__(self, rounds: int = 10, size: float = 1e-4, rng: Any = 0) -> None:
+        self.rounds, self.size, self.rng = rounds, size, np.random.default_rng(rng)
+        self.values: list[float] = []
+        self.directions: list[Array] | None = None
+
+    @property
+    def value(self) -> float:
+        """The largest curvature of all functions."""
+        return max(self.values, default=0.0)
+
+    def look(self, gradients: Callable[[list[Array]], Sequence[Array]], points: Sequence[Array]) -> float:
+        """The curvature after a look around ``points``, one of each function; ``gradients`` takes such a list."""
+        rounds = 1 if self.directions else self.rounds
+        directions = self.directions or [np.zeros(np.shape(p)) for p in points]
+        # A function that was flat so far may be curved here: its direction is drawn anew.
+        directions = [d if 0 < _norm(d) < math.inf else self.rng.normal(size=np.shape(d)) for d in directions]
+        base, length = gradients(list(points)), self.size * max(1.0, *map(_norm, points))
+        for _ in range(rounds):
+            ahead = [
+                p + d * (length / _norm(d)) if 0 < _norm(d) < math.inf else p
+                for p, d in zip(points, directions, strict=True)
+            ]
+            directions = [(a - b) / length for a, b in zip(gradients(ahead), base, strict=True)]
+            if not any(0 < _norm(d) < math.inf for d in directions):
+                break
+        self.directions = directions
+        seen = [_norm(d) if _norm(d) < math.inf else 0.0 for d in directions]
+        self.values = [max(pair) for pair in zip(seen, self.values or seen, strict=True)]
+        return self.value
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as plain values."""
+        return {"values": self.values, "directions": self.directions, "rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.values, self.directions = state["values"], state["directions"]
+        self.rng.bit_generator.state = state["rng"]
+
+
+class LowerStep:
+    """The lower step size ``gamma``: a number, or 0.8 over the largest curvature seen so far.
+
+    Args:
+        gamma: a number > 0, or ``"auto"``: a look at the :class:`Curvature` of both lower objectives at the start and
+            every ``refresh`` steps. As it is that of ``sigma f + g``, the step shrinks with
+            ``1 + sigma L_f / L_g`` as it must.
+        rho: prox parameter, whose curvature 1/rho is added.
+        share: what replaces 0.8.
+        refresh: steps from one look at the curvature to the next.
+
+    Raises:
+        TypeError, ValueError: ``gamma`` is neither.
+
+    Example:
+        >>> LowerStep(0.5).value
+        0.5
+    """
+
+    def __init__(self, gamma: Any, rho: float = math.inf, share: float = 0.8, refresh: int = 10) -> None:
+        self.auto = isinstance(gamma, str)
+        if self.auto and gamma != AUTO:
+            raise ValueError(f"gamma must be a number or 'auto', got {gamma!r}")
+        self.value = math.nan if self.auto else as_schedule("gamma", gamma)(1)
+        self.rho = rho
+        self.share = check_number("share", share, low=0, low_open=True)
+        self.refresh = refresh
+        self.curvature = Curvature()
+
+    def update(
+        self, k: int, oracle: PairedOracle, x: Array, y: Array, z: Array, sigma: float, draw: Callable[[], Any]
+    ) -> float:
+        """The step size at step ``k`` >= 1; where it is automatic, draws samples for a look when it is time for one."""
+        if self.auto and (self.curvature.directions is None or k % self.refresh == 0):
+            batch = draw()
+            curvature = self.curvature.look(lambda points: oracle.lower(x, points[0], points[1], sigma, batch), [y, z])
+            self.value = step_of(curvature, self.share, self.rho)
+        return self.value
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as plain values."""
+        return {"value": self.value, "curvature": self.curvature.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.value = state["value"]
+        self.curvature.load_state_dict(state["curvature"])
+
+
+def step_of(curvature: float, share: float = 0.8, rho: float = math.inf) -> float:
+    """``share`` over the curvature with that of the prox term, ``1/rho``; 1 where there is next to none.
+
+    Example:
+        >>> step_of(3.0, rho=1.0)
+        0.2
+    """
+    total = curvature + (0.0 if math.isinf(rho) else 1 / rho)
+    return share / total if total > 1e-8 else 1.0
+
+
+class UpperStep:
+    """The upper step size ``alpha``: a number, a schedule, or the adaptive rule of Malitsky and Mishchenko.
+
+    Args:
+        alpha: a number > 0, a function of the step k = 1, 2, …, or ``"auto"``: half the inverse of the curvature
+            seen between the last two points, growing by at most the rule's factor a step. A hypergradient that still
+            moves because the lower level does looks like curvature and keeps the step short. For exact gradients only.
+
+    Reference: Malitsky, Mishchenko, "Adaptive gradient descent without descent", ICML 2020, Algorithm 1.
+
+    Example:
+        >>> step = UpperStep("auto")
+        >>> first = step.update(1, np.array([1.0]), np.array([2.0]))
+        >>> round(first, 4), round(step.update(2, np.array([0.98]), np.array([1.96])), 6)
+        (0.01, 0.25)
+    """
+
+    def __init__(self, alpha: Any) -> None:
+        self.auto = isinstance(alpha, str)
+        if self.auto and alpha != AUTO:
+            raise ValueError(f"alpha must be a number, a function of the step or 'auto', got {alpha!r}")
+        self.schedule: Callable[[int], float] | None = None if self.auto else as_schedule("alpha", alpha)
+        self.value, self._ratio = math.nan, math.inf
+        self._last: tuple[Array, Array] | None = None
+
+    def update(self, k: int, x: Array, gradient: Array) -> float:
+        """The step size at step ``k``, at ``x`` with ``gradient``."""
+        if self.schedule is not None:
+            self.value = self.schedule(k)
+            return self.value
+        if not gradient.any():  # says nothing of a sensible length
+            return self.value if self._last else 1.0
+        if self._last is None:
+            value = 0.01 * (1 + _norm(x)) / _norm(gradient)
+        else:
+            moved, turned = _norm(x - self._last[0]), _norm(gradient - self._last[1])
+            value = min(math.sqrt(1 + self._ratio) * self.value, moved / (2 * turned) if turned > 0 else math.inf)
+            if not (0 < value < math.inf):
+                value = self.value
+            self._ratio = value / self.value
+        self._last = (x, gradient)
+        self.value = value
+        return value
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as plain values."""
+        return {"value": self.value, "ratio": self._ratio, "last": self._last}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.value, self._ratio, self._last = state["value"], state["ratio"], state["last"]

@@ -1,0 +1,261 @@
+"""AdaSketch-Newton: inexact Newton on the KKT system, globalized by an exact augmented Lagrangian.
+
+Hong, Na, Mahoney, Kolar, "Constrained Optimization via Exact Augmented Lagrangian and Randomized Iterative
+Sketching", ICML 2023, arXiv 2305.18379. ``minimize.minimize_equality`` is the entrance for users.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from optimand.core.validation import check_choice, check_int, check_number
+from optimand.numerical.limits import Limits, Status
+
+from .inner import SOLVERS, make_solver
+from .kkt import KKT, assemble
+from .merit import MeritSlope, merit
+from .nlp import EqualityProblem, Evaluations, finite_vector, is_finite
+from .regularized import regularized_kkt
+from .sketch import check_sketch
+
+DELTA_FLOOR, ETA1_CAP, ETA2_FLOOR = 1e-6, 1e8, 1e-8  # numerical safeguards, no part of the theory
+HALVINGS = 60
+SLACK_HALVINGS = 20  # smaller steps must show a decrease: any step small enough is within rounding
+IDLE_STEPS = 20  # without a better point or a decrease beyond rounding, after which the solve is stalled
+UNBOUNDED = -1e20  # times |f| at the start, if that is above 1
+EPS = sys.float_info.epsilon
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options of AdaSketch-Newton; meanings and ranges in ``minimize_equality``."""
+
+    sketch: str = "gaussian"
+    block_size: int = 1
+    weighted: bool = False
+    tol: float = 1e-4
+    theta: float | Callable[[int, float], float] = 1.0
+    accuracy: str = "paper"
+    maxiter: int = 10_000
+    max_inner: int = 100_000
+    max_seconds: float | None = None
+    singular_tol: float = 1e-2
+    singular: str = "stop"
+    curvature_tol: float = 1e-6
+    eta1: float = 1.0
+    eta2: float = 0.1
+    delta: float = 0.1
+    xi_b: float = 0.1
+    beta: float = 0.1
+    nu: float = 1.5
+
+    def __post_init__(self) -> None:
+        check_sketch(self.sketch, self.block_size, self.weighted, SOLVERS)
+        check_choice("accuracy", self.accuracy, ("paper", "practical"))
+        check_choice("singular", self.singular, ("stop", "regularize"))
+        check_int("maxiter", self.maxiter, low=0)
+        check_int("max_inner", self.max_inner, low=1)
+        for name in ("tol", "singular_tol"):
+            check_number(name, getattr(self, name), low=0)
+        check_number("curvature_tol", self.curvature_tol)
+        for name in ("eta1", "eta2", "delta", "xi_b"):
+            check_number(name, getattr(self, name), low=0, low_open=True)
+        check_number("beta", self.beta, low=0, high=0.5, low_open=True, high_open=True)
+        check_number("nu", self.nu, low=1, low_open=True)
+        if not callable(self.theta):
+            check_number("theta", self.theta, low=0, low_open=True)
+
+
+class AdaSketchNewton:
+    """One solve, iteration by iteration: ``run`` until an end, the state in ``state_dict``.
+
+    Args:
+        problem: what is solved.
+        settings: the options.
+        rng: NumPy generator of the sketches.
+
+    Example:
+        >>> problem = EqualityProblem(
+        ...     fun=lambda x: x @ x, grad=lambda x: 2 * x, cons=lambda x: np.array([x.sum() - 2]),
+        ...     jac=lambda x: np.ones((1, 2)), hess=lambda x, lam: 2 * np.eye(2), x0=[3.0, 0.0])
+        >>> solver = AdaSketchNewton(problem, Settings(sketch="exact"), np.random.default_rng(0))
+        >>> solver.run(Limits(maxiter=10)).name, solver.nit, solver.point.x.round(9).tolist()
+        ('CONVERGED', 1, [1.0, 1.0])
+    """
+
+    def __init__(self, problem: EqualityProblem, settings: Settings, rng: np.random.Generator) -> None:
+        self.settings, self.rng = settings, rng
+        self.evals = Evaluations(problem)
+        m = self.evals.m
+        lam = np.zeros(m) if problem.lam0 is None else finite_vector("lam0", problem.lam0, m)
+        with np.errstate(all="ignore"):
+            self.point = self.best = self.evals.start(problem.x0, lam)
+        self.lowest = UNBOUNDED * max(1.0, abs(self.point.f))
+        self.eta1, self.eta2, self.delta = settings.eta1, settings.eta2, settings.delta
+        self.nit = self.n_inner = self.idle = 0
+        self.detail = ""
+        self.history: dict[str, list[float]] = {name: [] for name in HISTORY}
+        matrix_free = problem.hess is None or isinstance(self.point.J, LinearOperator)
+        if matrix_free and settings.singular == "regularize":
+            raise ValueError("singular must be 'stop' without matrices (hessp, LinearOperator), got 'regularize'")
+        if matrix_free and settings.sketch not in ("gaussian", "gmres", "minres"):
+            raise ValueError(
+                f"sketch must be 'gaussian', 'gmres' or 'minres' without matrices (hessp, LinearOperator), "
+                f"got {settings.sketch!r}"
+            )
+        self._note()
+
+    def run(self, limits: Limits, callback: Callable[[AdaSketchNewton], Any] | None = None) -> Status:
+        """Iterate to convergence, a limit, or a failure."""
+        with np.errstate(all="ignore"):
+            while True:
+                self.detail = f"KKT residual {self.point.kkt:.3g} at iteration {self.nit}"
+                if self.point.kkt <= self.settings.tol:
+                    return Status.CONVERGED
+                status = limits.reached(self.nit) or self._iterate(limits)
+                if status is not None:
+                    return status
+                self._note()
+                if self.point.f < self.lowest:
+                    return Status.UNBOUNDED
+                if self.idle >= IDLE_STEPS and self.point.kkt > self.settings.tol:
+                    self.detail = f"KKT residual {self.best.kkt:.3g}, {IDLE_STEPS} steps within rounding"
+                    return Status.STALLED
+                if callback is not None and callback(self):
+                    return Status.STOPPED
+
+    def _iterate(self, limits: Limits) -> Status | None:
+        s, point, evals = self.settings, self.point, self.evals
+        H = evals.hessian(point)
+        if not is_finite(H):
+            if self.nit == 0:
+                raise ValueError("hess must be finite at the start x0, got NaN or infinity in it")
+            self.detail = f"the Hessian at iteration {self.nit}"
+            return Status.NOT_FINITE
+        kkt = assemble(
+            H, point.J, singular_tol=s.singular_tol, curvature_tol=s.curvature_tol, xi_B=s.xi_b, rng=self.rng
+        )
+        if kkt.A is None and s.singular == "regularize":
+            kkt = regularized_kkt(H, point.J, s.curvature_tol, s.xi_b)
+        if kkt.A is None:
+            self.detail = f"the Jacobian at iteration {self.nit}: λmin(G Gᵀ) = {kkt.gram_min:.3g}"
+            return Status.SINGULAR
+        if not math.isfinite(kkt.a_norm):
+            self.detail = f"the norm of the KKT matrix at iteration {self.nit}"
+            return Status.NOT_FINITE
+        b = -np.concatenate((point.gL, point.c))
+        inner = make_solver(kkt.A, b, s.sketch, s.block_size, s.weighted, self.rng)
+        q, status = self._direction(kkt, MeritSlope(point, H), inner, limits)
+        self.n_inner += inner.count
+        if status is not None:
+            self.detail = f"the KKT system at iteration {self.nit}"
+            return status
+        return self._line_search(inner.x, q, kkt.shift, inner.count)
+
+    def _direction(self, kkt: KKT, slope: MeritSlope, inner: Any, limits: Limits) -> tuple[float, Status | None]:
+        """Solve until the step is accurate and a descent direction; penalties and accuracy move on the way."""
+        s, b2 = self.settings, self.point.kkt2
+        paper = s.accuracy == "paper"
+        theta = s.theta
+        if callable(theta):
+            theta = check_number("theta(k, b_norm)", theta(self.nit, math.sqrt(b2)), low=0, low_open=True)
+        scale = theta * math.sqrt(b2)
+        trial = math.inf
+        if paper:
+            psi, upsilon = kkt.psi(s.xi_b), kkt.upsilon()
+            scale /= kkt.a_norm * psi
+            trial = (0.5 - s.beta) * self.eta2 / ((1 + self.eta1 + self.eta2) * (upsilon * psi) * (upsilon * psi))
+            self.delta = max(min(self.delta, trial), DELTA_FLOOR)
+        while True:
+            status = inner.advance(scale * self.delta, s.max_inner, limits)
+            if status is not None:
+                return math.nan, status
+            a, a1, a2 = slope.along(inner.x)
+            q = a + self.eta1 * a1 + self.eta2 * a2
+            if not math.isfinite(q):
+                return q, Status.NOT_FINITE
+            if self.eta1 > ETA1_CAP or self.eta2 < ETA2_FLOOR or q <= -0.5 * self.eta2 * b2:
+                return q, None
+            self.eta1 *= s.nu**2
+            self.eta2 /= s.nu
+            self.delta /= s.nu**4
+            if paper:
+                self.delta = max(min(self.delta, trial), DELTA_FLOOR)
+
+    def _line_search(self, d: np.ndarray, q: float, shift: float, inner: int) -> Status | None:
+        """Armijo on the merit function; near the solution its differences drown in rounding, hence the slack."""
+        point, n = self.point, self.evals.n
+        start = merit(point, self.eta1, self.eta2)
+        slack = 10 * EPS * max(1.0, abs(start))
+        dx, dlam = d[:n], d[n:]
+        for halvings in range(HALVINGS + 1):
+            alpha = 0.5**halvings
+            try:
+                trial = self.evals.at(point.x + alpha * dx, point.lam + alpha * dlam)
+                value = merit(trial, self.eta1, self.eta2)
+            except ArithmeticError:  # overflow or division by zero in plain Python numbers: as good as NaN
+                value = math.nan
+            if value <= start + alpha * self.settings.beta * q + (slack if halvings <= SLACK_HALVINGS else 0.0):
+                break
+        else:
+            self.detail = f"no decrease of the merit function in {HALVINGS} halvings at iteration {self.nit}"
+            return Status.STALLED
+        self.point = trial
+        self.nit += 1
+        self.idle += 1
+        if trial.kkt2 < self.best.kkt2:
+            self.best, self.idle = trial, 0
+        elif value < start - slack:
+            self.idle = 0
+        record = (alpha, halvings, inner, self.eta1, self.eta2, self.delta, shift, q, value, start)
+        for name, entry in zip(STEP_HISTORY, record, strict=True):
+            self.history[name].append(entry)
+        return None
+
+    def _note(self) -> None:
+        """Keep what a resumed run needs: an iteration that is broken off is done again from its beginning."""
+        self.history["kkt"].append(self.point.kkt)
+        self.history["fun"].append(self.point.f)
+        evals = self.evals
+        counts = (self.nit, self.n_inner, self.idle, evals.nfev, evals.njev, evals.nhev)
+        self._resume = (self.eta1, self.eta2, self.delta, counts, self.rng.bit_generator.state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the latest whole iteration ended."""
+        eta1, eta2, delta, counts, rng = self._resume
+        best = self.best
+        return {
+            "x": self.point.x.copy(), "lam": self.point.lam.copy(), "eta1": eta1, "eta2": eta2, "delta": delta,
+            "counts": list(counts), "rng": rng, "best_x": best.x.copy(), "best_lam": best.lam.copy(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; its evaluations are made again and not counted again."""
+        n, m, evals = self.evals.n, self.evals.m, self.evals
+        try:
+            x, lam, best_x, best_lam = (state[key] for key in ("x", "lam", "best_x", "best_lam"))
+            self.eta1, self.eta2, self.delta = (float(state[key]) for key in ("eta1", "eta2", "delta"))
+            counts, kind = state["counts"], state["rng"]["bit_generator"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"state must be the `state` of an earlier result, got {state!r}") from error
+        with np.errstate(all="ignore"):
+            self.point = evals.start(finite_vector("state['x']", x, n), finite_vector("state['lam']", lam, m))
+            best_at = finite_vector("state['best_x']", best_x, n), finite_vector("state['best_lam']", best_lam, m)
+            self.best = evals.start(*best_at)
+        self.nit, self.n_inner, self.idle, evals.nfev, evals.njev, evals.nhev = counts
+        bits = getattr(np.random, kind)()
+        bits.state = state["rng"]
+        self.rng = np.random.Generator(bits)
+        self.history = {name: [] for name in HISTORY}
+        self._note()
+
+
+STEP_HISTORY = ("alpha", "halvings", "n_inner", "eta1", "eta2", "delta", "shift", "slope", "merit", "merit_before")
+HISTORY = ("kkt", "fun", *STEP_HISTORY)

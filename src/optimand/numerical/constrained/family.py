@@ -1,0 +1,137 @@
+"""The family ``constrained``: its methods are minimizers for equality constraints in SciPy's form."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core.validation import OptimandError
+
+from .statement import Statement
+
+# What SciPy hands to a callable given as ``method=``; everything else in a signature is a hyperparameter.
+STANDARD = ("fun", "x0", "args", "jac", "hess", "hessp", "bounds", "constraints", "callback")
+ASKED = ("tol", "rng", "max_seconds")
+_EXPECTED = (
+    "expected a minimizer in the form that scipy.optimize.minimize takes as method=: "
+    "minimizer(fun, x0, args=(), *, jac, hess, constraints, **options) -> OptimizeResult"
+)
+
+
+def adopt(name: str, obj: Any) -> Method:
+    """Turn a user's minimizer into a method.
+
+    Args:
+        name: what the method is to be called.
+        obj: a callable that ``scipy.optimize.minimize`` takes as ``method=``. It gets the objective, its gradient and
+            Hessian, one ``NonlinearConstraint`` with Jacobian and Hessian, and of ``tol``, ``rng`` and ``max_seconds``
+            those that its signature names. Its other keyword parameters are hyperparameters.
+
+    Raises:
+        OptimandError: ``obj`` is something else, has a required hyperparameter, or fails on a small problem.
+
+    Example:
+        >>> from scipy.optimize import minimize
+        >>> def mine(fun, x0, args=(), jac=None, constraints=(), maxiter=50, **options):
+        ...     return minimize(fun, x0, jac=jac, method="SLSQP", constraints=constraints, options={"maxiter": maxiter})
+        >>> adopt("mine", mine).defaults
+        {'maxiter': 50}
+    """
+    if not callable(obj):
+        raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
+    try:
+        parameters = list(inspect.signature(obj).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise OptimandError(f"method {name!r}: the signature of {obj!r:.80} cannot be read ({error})") from error
+    variadic = [p.kind for p in parameters]
+    takes_any = inspect.Parameter.VAR_KEYWORD in variadic
+    named = {p.name for p in parameters}
+    missing = [key for key in ("jac", "constraints") if key not in named and not takes_any]
+    if len(parameters) < 2 or missing:
+        lack = f"takes no {' and no '.join(missing)}" if missing else "takes fewer than two arguments"
+        raise OptimandError(f"method {name!r} {lack}; {_EXPECTED}")
+    # the first two, whatever they are called, are the objective and the start
+    extra = [
+        p for p in parameters[2:]
+        if p.name not in (*STANDARD, *ASKED) and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]  # fmt: skip
+    required = [p.name for p in extra if p.default is p.empty]
+    if required:
+        raise OptimandError(
+            f"method {name!r} has no default for {', '.join(required)}: give it one in its signature; {_EXPECTED}"
+        )
+    method = Method(
+        name=name,
+        family="constrained",
+        build=_Adopted(obj, named, takes_any),
+        defaults={p.name: p.default for p in extra},
+        space={},
+        summary=first_line(obj),
+        origin=f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', name)}",
+    )
+    try:
+        _on_a_small_problem(method)
+    except Exception as error:  # whatever a user's minimizer raises
+        raise OptimandError(
+            f"method {name!r} fails on a small problem: {type(error).__name__}: {error}; {_EXPECTED}"
+        ) from error
+    return method
+
+
+class _Adopted:
+    """Hands a statement to a minimizer in SciPy's form; an object rather than a closure, so that it can be pickled."""
+
+    def __init__(self, minimizer: Callable[..., Any], named: set[str], takes_any: bool) -> None:
+        self.minimizer, self.named, self.takes_any = minimizer, named, takes_any
+
+    def __call__(self, statement: Statement, **hyper: Any) -> Any:
+        stated = statement.scipy()
+        arguments = {key: value for key, value in stated.items() if self.takes_any or key in self.named}
+        fun, x0 = stated["fun"], stated["x0"]
+        asked = {key: getattr(statement, key) for key in ASKED if key in self.named}
+        rest = {key: value for key, value in arguments.items() if key not in ("fun", "x0")}
+        with warnings.catch_warnings():
+            # SciPy's SLSQP warns that it does not use the constraint's Hessian, which is offered to all
+            warnings.filterwarnings("ignore", message="Constraint options")
+            return self.minimizer(fun, x0, **rest, **asked, **hyper)
+
+
+def _on_a_small_problem(method: Method, hyper: Mapping[str, Any] | None = None) -> Any:
+    from .loop import run_method
+    from .problems import equality_problem
+
+    return run_method(equality_problem("hs28"), method.build, hyper or method.defaults, budget=500, max_seconds=5.0)
+
+
+def describe(method: Method) -> dict[str, str]:
+    """Facts about a method, found by solving HS28, a convex quadratic program in three variables.
+
+    Args:
+        method: of this family.
+
+    Returns:
+        ``solves hs28`` with the oracle calls that took, and what kinds of calls the method makes.
+
+    Raises:
+        Exception: whatever the method raises.
+    """
+    trace = _on_a_small_problem(method)
+    solved = bool(trace.residuals) and trace.residuals[-1] <= 1e-4
+    return {
+        "solves hs28": f"in {trace.counter.total:g} oracle calls" if solved else "no",
+        "asks for": ", ".join(sorted(trace.counter.by_kind)),
+    }
+
+
+add_family(
+    Family(
+        name="constrained",
+        summary="minimize under equality constraints: SQP and Newton methods on published problems, data and a PDE",
+        adopt=adopt,
+        describe=describe,
+        methods=("adasketch-practical", "adasketch-exact", "sqp-l1-gmres", "slsqp", "trust-constr"),
+    )
+)

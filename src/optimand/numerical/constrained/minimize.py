@@ -1,0 +1,200 @@
+"""Equality-constrained minimization: the entrance for users."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from optimand.core.validation import check_choice, suggest
+from optimand.numerical.limits import Limits, Status, message
+
+from .adasketch import AdaSketchNewton, Settings
+from .interop import build_problem
+from .nlp import EqualityProblem, finite_vector
+
+
+def solve_problem(
+    problem: EqualityProblem,
+    *,
+    rng: np.random.Generator | int | None = None,
+    callback: Callable[..., Any] | None = None,
+    state: dict[str, Any] | None = None,
+    **options: Any,
+) -> OptimizeResult:
+    """Solve a ready ``EqualityProblem``; ``minimize_equality`` explains the options, the result and the errors.
+
+    Args:
+        problem: functions, derivatives and start.
+        rng: NumPy generator or seed of the sketches.
+        callback: as in ``minimize_equality``.
+        state: the ``state`` of an earlier result.
+        options: as in ``minimize_equality``: sketch, tol, accuracy, …
+
+    Example:
+        >>> problem = EqualityProblem(
+        ...     fun=lambda x: x @ x, grad=lambda x: 2 * x, cons=lambda x: np.array([x.sum() - 2]),
+        ...     jac=lambda x: np.ones((1, 2)), hess=lambda x, lam: 2 * np.eye(2), x0=[3.0, 0.0])
+        >>> found = solve_problem(problem, sketch="kaczmarz", rng=0)
+        >>> found.success, found.nit, found.x.round(6).tolist()
+        (True, 1, [1.0, 1.0])
+    """
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of x, got {callback!r:.60}")
+    names = [field.name for field in fields(Settings)]
+    for name in options:
+        if name not in names:
+            raise TypeError(f"unknown option {name!r}{suggest(name, names)}")
+    settings = Settings(**options)
+    limits = Limits(maxiter=settings.maxiter, max_seconds=settings.max_seconds)
+    solver = AdaSketchNewton(problem, settings, np.random.default_rng(rng))
+    if state is not None:
+        solver.load_state_dict(state)
+    status = solver.run(limits, None if callback is None else _after_iteration(callback))
+    return _result(solver, status)
+
+
+def _after_iteration(callback: Callable[..., Any]) -> Callable[[AdaSketchNewton], bool]:
+    """SciPy's two forms of a callback: of x, or of a keyword ``intermediate_result``."""
+    try:
+        whole = set(inspect.signature(callback).parameters) == {"intermediate_result"}
+    except (TypeError, ValueError):
+        whole = False
+
+    def call(solver: AdaSketchNewton) -> bool:
+        try:
+            if whole:
+                point = solver.point
+                found = OptimizeResult(
+                    x=point.x.copy(), fun=point.f, lam=point.lam.copy(), kkt=point.kkt, nit=solver.nit
+                )  # type: ignore[call-arg]
+                return bool(callback(intermediate_result=found))
+            return bool(callback(solver.point.x.copy()))
+        except StopIteration:
+            return True
+
+    return call
+
+
+def _result(solver: AdaSketchNewton, status: Status) -> OptimizeResult:
+    best, evals = solver.best, solver.evals
+    return OptimizeResult(  # type: ignore[call-arg]
+        x=best.x,
+        lam=best.lam,
+        fun=best.f,
+        constr_violation=float(np.sqrt(best.c2)),
+        optimality=float(np.sqrt(best.gL2)),
+        kkt=best.kkt,
+        nit=solver.nit,
+        n_inner=solver.n_inner,
+        nfev=evals.nfev,
+        njev=evals.njev,
+        nhev=evals.nhev,
+        success=status == Status.CONVERGED,
+        status=int(status),
+        message=message(status, solver.detail),
+        eta1=solver.eta1,
+        eta2=solver.eta2,
+        delta=solver.delta,
+        history={name: np.array(entries) for name, entries in solver.history.items()},
+        state=solver.state_dict(),
+    )
+
+
+def minimize_equality(
+    fun: Callable[..., Any],
+    x0: Any,
+    jac: Any = None,
+    hess: Any = None,
+    constraints: Any = (),
+    lam0: Any = None,
+    method: str = "adasketch-newton",
+    *,
+    rng: np.random.Generator | int | None = None,
+    callback: Callable[..., Any] | None = None,
+    state: dict[str, Any] | None = None,
+    **options: Any,
+) -> OptimizeResult:
+    """Minimize f(x) subject to c(x) = 0 by AdaSketch-Newton.
+
+    Args:
+        fun: objective, ``fun(x) -> float``. Functions of torch tensors are differentiated automatically (without
+            ``jac``, ``hess`` and the constraints' derivatives); ``x0`` as a tensor says so from the start.
+        x0: start, (n,).
+        jac: gradient ``jac(x) -> (n,)``; True if ``fun`` returns it too; None for finite differences.
+        hess: Hessian of the objective, ``hess(x) -> (n, n)``, array or sparse; None for differences of the gradient.
+        constraints: a function ``con(x) -> (m,)``, a tuple ``(con, con_jac, con_hess_vec)`` (Jacobian (m, n), and
+            ``con_hess_vec(x, v)`` = Σ vᵢ∇²cᵢ; later entries may be left out), a SciPy ``NonlinearConstraint`` or
+            ``LinearConstraint`` with lb == ub, a dict ``{"type": "eq", "fun": …}``, or a list of these; 1 ≤ m ≤ n.
+        lam0: start of the multipliers, (m,); zeros by default.
+        method: ``adasketch-newton``.
+        rng: NumPy generator or seed; the same seed gives the same result.
+        callback: called after each iteration with x, or with a keyword ``intermediate_result`` if that is its only
+            parameter; a true result, or StopIteration, stops.
+        state: the ``state`` of an earlier result, to go on exactly there; ``maxiter`` counts its iterations too.
+        options: keywords:
+
+            * sketch (``gaussian``): how the Newton-KKT system is solved: ``gaussian`` or ``kaczmarz`` (the paper's GV
+              and RK), ``block`` (``block_size`` equations at a time), ``exact`` (LU), ``gmres``, ``minres``.
+            * block_size (1), weighted (False): see ``sketch_and_project``.
+            * tol (1e-4): on the KKT residual ‖(∇f + Gᵀλ; c)‖₂.
+            * accuracy (``paper``): the paper's test ‖A‖_F Ψ ‖r‖ ≤ θ δ ‖b‖, which is very strict; ``practical`` asks
+              ‖r‖ ≤ θ δ ‖b‖ only, δ falling with every failed descent test, for a fifth of the inner work.
+            * theta (1.0): θ, a number above 0 or ``theta(k, b_norm)``; min(1, ‖b‖) makes convergence superlinear.
+            * maxiter (10 000), max_inner (100 000, per iteration), max_seconds (None): caps.
+            * singular_tol (1e-2): below it λmin(G Gᵀ) ends the run with status SINGULAR, or, with singular
+              (``stop``) set to ``regularize``, the iteration solves [[B, Gᵀ], [G, −ρI]] d = b with ρ = 0.01 instead,
+              which starts with dependent constraint gradients need; singular_tol=1e-8 then keeps it to those.
+            * curvature_tol (1e-6): below it λmin(Zᵀ H Z) gets the Hessian shifted by ξ_B + ‖H‖_F.
+            * eta1 (1), eta2 (0.1), delta (0.1): starting penalties and accuracy, above 0; xi_b (0.1): ξ_B > 0;
+              beta (0.1): Armijo's factor in (0, ½); nu (1.5): factor of the penalties' changes, above 1.
+
+    Returns:
+        OptimizeResult of the point with the smallest KKT residual: ``x``, ``lam``, ``fun``, ``constr_violation``
+        (‖c‖₂), ``optimality`` (‖∇f + Gᵀλ‖₂), ``kkt`` (both together), ``nit``, ``n_inner`` (updates of all inner
+        solves), ``nfev`` (of f and c), ``njev`` (of both first derivatives), ``nhev``, ``success``, ``status`` (of
+        ``optimand.numerical.limits.Status``), ``message``, ``eta1``, ``eta2``, ``delta``, ``history`` (arrays by name,
+        one entry an iteration; ``kkt`` and ``fun`` begin with the start), ``state``.
+
+    Raises:
+        ValueError: inequalities, m > n, a Jacobian of the wrong shape or transposed, values that are not finite at the
+            start, options out of range.
+        TypeError: something of the wrong kind.
+
+    Reference:
+        Hong, Na, Mahoney, Kolar, ICML 2023, arXiv 2305.18379, AdaSketch-Newton.
+
+    Example:
+        >>> found = minimize_equality(
+        ...     lambda x: (1 - x[0]) ** 2, [-1.2, 1.0], constraints=lambda x: 10 * (x[1] - x[0] ** 2), rng=0)
+        >>> found.success, found.nit, found.x.round(4).tolist()
+        (True, 9, [1.0, 1.0])
+    """
+    check_choice("method", method, ("adasketch-newton",))
+    if _takes_tensors(fun, x0):
+        from .autodiff import torch_problem
+
+        if jac is not None or hess is not None:
+            raise ValueError("jac and hess must be None for functions of torch tensors: they are differentiated")
+        problem = torch_problem(fun, x0, constraints, lam0)
+    else:
+        problem = build_problem(fun, x0, jac, hess, constraints, lam0)
+    return solve_problem(problem, rng=rng, callback=callback, state=state, **options)
+
+
+def _takes_tensors(fun: Any, x0: Any) -> bool:
+    """Whether the objective is torch's: x0 is a tensor, or fun refuses an array in favour of a tensor."""
+    if "torch" not in sys.modules or not callable(fun):
+        return False
+    if isinstance(x0, sys.modules["torch"].Tensor):
+        return True
+    try:
+        value = fun(finite_vector("x0", x0))
+    except TypeError as error:
+        return "Tensor" in str(error)
+    return isinstance(value, sys.modules["torch"].Tensor)

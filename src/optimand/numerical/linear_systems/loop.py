@@ -1,0 +1,164 @@
+"""The run loop of the family: ask for omega, solve, tell the cost; system after system."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optimand.core.contracts import Method
+from optimand.core.recorder import Recorder
+from optimand.core.seeds import SeedTree
+from optimand.core.validation import check_int
+
+from .sequence import SequenceSolver
+from .systems import Sequence, System
+from .tuners.base import DEFAULT_ARMS, Array
+
+if TYPE_CHECKING:
+    from .problems import SequenceProblem
+
+POINTS = 50  # at which the metrics are recorded
+RECENT = 1000  # systems that the mean of the latest is over
+RTOL, MAXITER = 1e-8, 10_000
+WARM_UP = 3  # systems solved before the clock runs, so that compiled code is loaded
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a method of this family is built from.
+
+    Attributes:
+        arms: the grid of omegas.
+        context_bounds: smallest and largest context.
+        rng: the method's random numbers.
+        oracle: the best omega for the current system; only for methods with the option ``oracle``.
+    """
+
+    arms: Array
+    context_bounds: tuple[float, float]
+    rng: np.random.Generator
+    oracle: Callable[[], float]
+
+
+def solve_sequence(
+    problem: SequenceProblem,
+    method: Method,
+    hyper: Mapping[str, Any],
+    *,
+    seed: SeedTree,
+    budget: int,
+    recorder: Recorder,
+) -> None:
+    """Solve ``budget`` systems of the problem's sequence, the method choosing omega.
+
+    The tuner is asked with the system's context and told the iterations of the solve (10 000 for one that fails).
+    Its time counts with the solver's; making the systems does not, nor do the solves of an oracle.
+
+    Args:
+        problem: the sequence and the solver.
+        method: builds the tuner from a :class:`Setting`; None instead of a tuner means plain CG. One with the
+            option ``oracle`` may ask the setting for the best omega of each system.
+        hyper: hyperparameters that differ from the method's defaults.
+        seed: its branch ``data`` makes the systems, ``method`` is the tuner's.
+        budget: systems.
+        recorder: takes the mean iterations per system so far (``iterations``), of the last 1000
+            (``last_iterations``), the sum (``total_iterations``); the same on ``valid`` and ``test``, as nothing
+            is held out: each system is met once, and its cost counts before it teaches anything.
+    """
+    check_int("budget", budget, low=1)
+    values = method.hyper(hyper)
+    warm = _Run(problem, method, values, seed.child("warm-up"))
+    for _ in range(min(WARM_UP, budget)):
+        warm.step(None)
+    run = _Run(problem, method, values, seed)
+    run.go(budget, recorder)
+
+
+class _Run:
+    def __init__(self, problem: SequenceProblem, method: Method, hyper: Mapping[str, Any], seed: SeedTree) -> None:
+        self.sequence: Sequence = problem.sequence(seed.child("data").numpy())
+        self.best = math.nan  # the oracle's omega for the current system, sought before the clock runs
+        self.has_oracle = bool(method.options.get("oracle"))
+        rng = seed.child("method").numpy()
+        setting = Setting(DEFAULT_ARMS, self.sequence.context_bounds, rng, lambda: self.best)
+        self.tuner = method.build(setting, **hyper)
+        self.solver_name = "cg" if self.tuner is None else problem.solver
+        self.solver = SequenceSolver(self.solver_name, tuner=self.tuner, rtol=RTOL, maxiter=MAXITER)
+        self.recent: deque[int] = deque(maxlen=RECENT)
+
+    def _best_omega(self, system: System) -> float:
+        def count(omega: float) -> int:
+            from .tuners import FixedOmega
+
+            solver = SequenceSolver(self.solver_name, tuner=FixedOmega(omega), rtol=RTOL, maxiter=MAXITER)
+            solver.solve(system.matrix, system.b, system.x0)
+            return int(solver.iterations)
+
+        return self.sequence.best_omega(system, count)
+
+    def step(self, recorder: Recorder | None) -> None:
+        system = self.sequence.next()
+        if self.has_oracle:
+            self.best = self._best_omega(system)
+        before = self.solver.iterations
+        if recorder is None:
+            found = self.solver.solve(system.matrix, system.b, system.x0, context=system.context)
+        else:
+            with recorder.timed():
+                found = self.solver.solve(system.matrix, system.b, system.x0, context=system.context)
+        self.sequence.solved(found.x)
+        self.recent.append(self.solver.iterations - before)
+
+    def go(self, budget: int, recorder: Recorder) -> None:
+        saved = recorder.restore()
+        if saved is not None:
+            self.load(saved)
+        recorder.note(solver=self.solver_name)
+        record_at = {-(-k * budget // POINTS) for k in range(1, POINTS + 1)}
+        resumable = self.tuner is None or hasattr(self.tuner, "load_state_dict")
+        while self.solver.solves < budget:
+            self.step(recorder)
+            at = self.solver.solves
+            if at in record_at:
+                self.record(at, recorder)
+            if at < budget and resumable and recorder.checkpoint_due():
+                recorder.save(self.save())
+            recorder.progress(at)
+        recorder.cost(
+            seconds_per_unit=recorder.seconds / budget,
+            solver_seconds_per_unit=self.solver.seconds / budget,
+            tuner_seconds_per_unit=self.solver.tuner_seconds / budget,
+            failures=float(self.solver.failures),
+        )
+
+    def record(self, at: int, recorder: Recorder) -> None:
+        total = self.solver.iterations
+        for split in ("valid", "test"):
+            recorder.record(
+                at,
+                split,
+                iterations=total / at,
+                last_iterations=float(np.mean(self.recent)),
+                total_iterations=total,
+            )
+
+    def save(self) -> bytes:
+        state = {
+            "solver": self.solver.state_dict(),
+            "sequence": self.sequence.state_dict(),
+            "recent": list(self.recent),
+        }
+        return pickle.dumps(state)
+
+    def load(self, content: bytes) -> None:
+        # the recorder's own file: a user's tuner may keep any Python object in its state
+        state = pickle.loads(content)
+        self.solver.load_state_dict(state["solver"])
+        self.sequence.load_state_dict(state["sequence"])
+        self.recent.extend(state["recent"])

@@ -1,0 +1,144 @@
+"""The family ``monotone``: solvers of ``0 in F(u) + G(u)`` with F a finite sum, compared by passes over the sum."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from optimand.core.catalog import Family, Method, add_family, first_line, signature_defaults
+from optimand.core.space import Dimension, Float
+from optimand.core.validation import OptimandError
+from optimand.numerical.oracles import OracleBudgetSpent
+
+from .loop import Generated, Inclusion, check_solver, metered
+
+# Passes that a method may spend where it is only tried out: one whose step never ends is cut off there.
+REHEARSAL = 1000
+
+_EXPECTED = (
+    "expected a class or function of an inclusion (with op.full(u), op.batch(u, idx), u0, project(z), rng) that "
+    "returns an object with step() and u, or a generator function that yields points"
+)
+
+
+def adopt(name: str, obj: Any) -> Method:
+    """Turn a user's solver into a method.
+
+    Args:
+        name: what the method is to be called.
+        obj: a class or function ``build(inclusion, **hyper)`` whose result has ``step()`` and ``u``, or a generator
+            function ``solve(inclusion, **hyper)`` that yields one point after another. Hyperparameters and defaults
+            are read from its signature; ``step`` and ``lr`` are tuned from a tenth to ten times a positive default.
+
+    Raises:
+        OptimandError: ``obj`` is something else, has a required hyperparameter, or does not work on a small problem.
+
+    Example:
+        >>> def forward(task, step=0.1):
+        ...     u = task.u0
+        ...     while True:
+        ...         u = task.project(u - step * task.op.full(u))
+        ...         yield u
+        >>> adopt("forward", forward).defaults
+        {'step': 0.1}
+    """
+    if not callable(obj):
+        raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
+    try:
+        parameters = list(inspect.signature(obj).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise OptimandError(f"method {name!r}: the signature of {obj!r:.80} cannot be read ({error})") from error
+    if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        raise OptimandError(f"method {name!r} takes no inclusion; {_EXPECTED}")
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p.name for p in parameters[1:] if p.default is p.empty and p.kind not in variadic]
+    if required:
+        raise OptimandError(
+            f"method {name!r} has no default for {', '.join(required)}: give it one in its signature, such as "
+            f"{required[0]}=…"
+        )
+
+    def build(task: Inclusion, **hyper: Any) -> Any:
+        solver = obj(task, **hyper)
+        return Generated(solver, task.u0) if inspect.isgenerator(solver) else solver
+
+    defaults = signature_defaults(obj)
+    method = Method(
+        name=name,
+        family="monotone",
+        build=build,
+        defaults=defaults,
+        space=_default_space(defaults),
+        summary=first_line(obj),
+        origin=f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', name)}",
+    )
+    try:
+        solver = build(metered(_rehearsal(), REHEARSAL), **defaults)
+        check_solver(name, solver)
+        solver.step()
+    except OracleBudgetSpent:
+        pass  # a long step, but one that works
+    except OptimandError:
+        raise
+    except Exception as error:  # whatever a user's code raises
+        raise OptimandError(
+            f"method {name!r} does not work on a small problem: {type(error).__name__}: {error}; {_EXPECTED}"
+        ) from error
+    return method
+
+
+def _default_space(defaults: Mapping[str, Any]) -> dict[str, Dimension]:
+    space: dict[str, Dimension] = {}
+    for key in ("step", "lr"):
+        value = defaults.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            space[key] = Float(value / 10, value * 10, log=True)
+    return space
+
+
+def _rehearsal() -> Inclusion:
+    """A small game, which every method of the family can run on."""
+    from .games import MatrixGameOperator
+
+    rng = np.random.default_rng(0)
+    return Inclusion(MatrixGameOperator(rng.random((4, 3))), np.repeat([1 / 3, 1 / 4], [3, 4]), None, rng)
+
+
+def describe(method: Method) -> dict[str, str]:
+    """What a method spends: passes of one step on a 40 x 40 game, and how many numbers it keeps for each unknown."""
+    from .games import MatrixGameOperator
+
+    rng = np.random.default_rng(0)
+    task = metered(Inclusion(MatrixGameOperator(rng.random((40, 40))), np.full(80, 1 / 40), None, rng), REHEARSAL)
+    solver = method.build(task, **method.defaults)
+    steps, most = 0, ""
+    try:
+        while steps < 20:
+            solver.step()
+            steps += 1
+    except OracleBudgetSpent:
+        most = "more than "
+    facts = {"passes a step, 40 x 40 game": f"{most}{task.op.passes / max(steps, 1):.2f}"}
+    if hasattr(solver, "state_dict"):
+        facts["numbers kept for each unknown"] = f"{_numbers(solver.state_dict()) / task.op.dim:.1f}"  # type: ignore[operator]
+    return facts
+
+
+def _numbers(value: Any) -> int:
+    if isinstance(value, np.ndarray):
+        return int(value.size)
+    return sum(map(_numbers, value.values())) if isinstance(value, Mapping) else 0
+
+
+add_family(
+    Family(
+        name="monotone",
+        summary="solve monotone inclusions: games, saddle points, finite sums; compared by passes over the operator",
+        adopt=adopt,
+        describe=describe,
+        methods=("extragradient", "eag", "svrg-eg", "vr-halpern-inexact", "vr-halpern-restarted"),
+    )
+)

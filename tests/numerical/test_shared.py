@@ -1,0 +1,156 @@
+"""Estimators, limits, counters and measures that the numerical solvers share."""
+
+import numpy as np
+import pytest
+import torch
+
+from optimand.numerical.compiled import compiled
+from optimand.numerical.estimators import Page, Sarah, Storm, storm
+from optimand.numerical.limits import Limits, Status, message
+from optimand.numerical.oracles import OracleBudgetSpent, OracleCounter
+from optimand.numerical.stationarity import (
+    gradient_mapping,
+    kkt_residual,
+    least_squares_multipliers,
+    natural_residual,
+)
+
+
+class Sum:
+    """F_i(u) = (i + 1) u + i², counting what is evaluated."""
+
+    def __init__(self, n):
+        self.n, self.calls = n, 0
+
+    def full(self, u):
+        self.calls += self.n
+        return self.batch_of(u, np.arange(self.n))
+
+    def batch(self, u, idx):
+        self.calls += len(idx)
+        return self.batch_of(u, idx)
+
+    def batch_of(self, u, idx):
+        return (idx + 1).mean() * u + (idx**2).mean()
+
+
+def test_page_follows_its_expected_recursion():
+    op, draws = Sum(9), []
+    u, v = np.array([1.0, -2.0]), np.array([1.5, 0.5])
+    for seed in range(4000):
+        page = Page(9, rng=seed)
+        page.step(op, u)
+        page.estimate = np.array([7.0, 7.0])  # any past: corrections are unbiased given it
+        draws.append(page.step(op, v))
+    p = 4 / 6
+    expected = p * op.full(v) + (1 - p) * (7.0 + op.full(v) - op.full(u))
+    error = np.std(draws, axis=0) / len(draws) ** 0.5
+    assert (np.abs(np.mean(draws, axis=0) - expected) <= 3 * error).all()
+
+
+def test_page_without_replacement_and_whole_batches_is_exact():
+    op, page = Sum(6), Page(6, batch=6, probability=lambda k: 0.0, rng=0, replace=False)
+    for k in range(5):
+        u = np.array([k * 0.7])
+        np.testing.assert_allclose(page.step(op, u), op.full(u), atol=1e-12)
+
+
+def test_costs_are_what_is_expected():
+    totals = []
+    for seed in range(200):
+        op, page = Sum(64), Page(64, rng=seed)
+        for k in range(30):
+            page.step(op, np.array([float(k)]))
+        totals.append(op.calls)
+    assert np.mean(totals) == pytest.approx(page.expected_cost(30), rel=0.02)
+    op, sarah = Sum(64), Sarah(64, period=5, rng=0)
+    for k in range(30):
+        sarah.step(op, np.array([float(k)]))
+    assert op.calls == sarah.expected_cost(30) == 6 * 64 + 24 * 16
+
+
+@pytest.mark.parametrize("make", [lambda: Page(20, rng=3), lambda: Sarah(20, rng=3)])
+def test_estimators_resume_exactly(make):
+    points = np.random.default_rng(0).normal(size=(12, 3))
+    op, whole, first, second = Sum(20), make(), make(), make()
+    expected = [whole.step(op, u) for u in points]
+    for u in points[:5]:
+        first.step(op, u)
+    second.load_state_dict(first.state_dict())
+    for u, value in zip(points[5:], expected[5:], strict=True):
+        np.testing.assert_array_equal(second.step(op, u), value)
+
+
+def test_storm_between_plain_sampling_and_sarah():
+    plain, never = Storm(1.0), Storm(0.0)
+    for new, old in ((1.0, None), (4.0, 2.0), (5.0, 5.5)):
+        plain.update(new, old)
+        never.update(new, old)
+    assert plain.estimate == 5.0
+    assert never.estimate == 1.0 + (4.0 - 2.0) + (5.0 - 5.5)
+    again = Storm(0.5)
+    again.load_state_dict(never.state_dict())
+    assert again.update(1.0, 1.0) == never.update(1.0, 1.0)
+    assert torch.equal(storm(torch.ones(2), torch.zeros(2), torch.ones(2), 0.0), torch.zeros(2))
+
+
+def test_bad_estimators():
+    momentum = Storm(0.5)
+    momentum.update(1.0)
+    with pytest.raises(ValueError, match="old"):
+        momentum.update(1.0)
+    with pytest.raises(ValueError, match="eta"):
+        Storm(1.5)
+    with pytest.raises(ValueError, match="batch"):
+        Page(4, batch=5, replace=False)
+    with pytest.raises(ValueError, match="n must be"):
+        Page(0)
+    with pytest.raises(ValueError, match="period"):
+        Sarah(4, period=0)
+
+
+def test_limits():
+    assert Limits().reached(10**9, 1e300) is None
+    assert Limits(maxiter=3).reached(3) is Status.ITERATIONS
+    assert Limits(max_calls=5).reached(0, 5) is Status.ORACLE_CALLS
+    assert Limits(max_seconds=0).reached(0) is Status.TIME
+    with pytest.raises(ValueError, match="maxiter"):
+        Limits(maxiter=-1)
+    with pytest.raises(TypeError, match="max_seconds"):
+        Limits(max_seconds="soon")
+    for status in Status:
+        assert message(status, "here").endswith("(here)")
+
+
+def test_a_counter_stops_before_its_budget_is_exceeded():
+    counter = OracleCounter(budget=10)
+    counter.charge(10, "gradient")
+    with pytest.raises(OracleBudgetSpent):
+        counter.charge(1, "gradient")
+    assert counter.total == 10
+    assert counter.by_kind == {"gradient": 10}
+
+
+def test_measures_of_stationarity():
+    x, g = np.array([0.2, 0.0]), np.array([-1.0, 2.0])
+    box = lambda v: np.clip(v, 0, 1)  # noqa: E731
+    np.testing.assert_allclose(gradient_mapping(x, g, box, 0.5), [-1.0, 0.0])
+    assert natural_residual(x, g, box) == pytest.approx(0.8)
+    assert natural_residual(torch.from_numpy(x), torch.from_numpy(g), lambda v: v.clamp(0, 1)) == pytest.approx(0.8)
+    assert kkt_residual(np.array([3.0, 0.0]), np.array([4.0])) == 5.0
+    rng = np.random.default_rng(0)
+    jac, grad = rng.normal(size=(3, 5)), rng.normal(size=5)
+    expected = np.linalg.lstsq(jac.T, -grad, rcond=None)[0]
+    np.testing.assert_allclose(least_squares_multipliers(grad, jac), expected)
+    from scipy.sparse import csr_array
+
+    np.testing.assert_allclose(least_squares_multipliers(grad, csr_array(jac)), expected, atol=1e-10)
+
+
+def test_compiled_functions_take_options():
+    @compiled(fastmath=True)
+    def twice(x):
+        return 2 * x
+
+    assert twice(1.5) == 3.0
+    assert twice.py_func(2) == 4
