@@ -7,7 +7,7 @@ import torch
 from optimand.numerical.compiled import compiled
 from optimand.numerical.estimators import Page, Sarah, Storm, storm
 from optimand.numerical.limits import Limits, Status, message
-from optimand.numerical.oracles import OracleBudgetSpent, OracleCounter
+from optimand.numerical.oracles import OracleBudgetSpent, OracleCounter, log_positions
 from optimand.numerical.stationarity import (
     gradient_mapping,
     kkt_residual,
@@ -154,3 +154,10 @@ def test_compiled_functions_take_options():
 
     assert twice(1.5) == 3.0
     assert twice.py_func(2) == 4
+
+
+def test_positions_end_at_the_budget():
+    assert log_positions(1, 40) == [1]
+    assert log_positions(7, 40) == [1, 2, 3, 4, 5, 6, 7]
+    assert log_positions(1000, 40)[-1] == 1000
+    assert len(log_positions(1000, 40)) <= 41

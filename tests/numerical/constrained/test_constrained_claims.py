@@ -8,7 +8,7 @@ import pytest
 from optimand.core import catalog
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
-from optimand.numerical.constrained import claims, problem, solve_problem
+from optimand.numerical.constrained import claims, solve_problem
 from optimand.numerical.constrained import sketch as sketches
 from optimand.numerical.constrained.problems import entry, equality_problem, names, poisson_control
 
@@ -157,7 +157,3 @@ def test_counts_fail_with_another_start(monkeypatch):
         assert not claims.kaczmarz_counts().holds
     finally:
         claims.solved_set.cache_clear()
-
-
-def test_positions_are_those_of_the_problem():
-    assert problem.positions(10)[0] == 1

@@ -19,7 +19,7 @@ from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.numerical.constrained import EqualityProblem, family, methods
 from optimand.numerical.constrained.loop import point_residual, run_method
-from optimand.numerical.constrained.problem import ConstrainedProblem, positions
+from optimand.numerical.constrained.problem import POINTS, ConstrainedProblem
 from optimand.numerical.constrained.problems import (
     equality,
     equality_problem,
@@ -28,6 +28,7 @@ from optimand.numerical.constrained.problems import (
     poisson,
     poisson_control,
 )
+from optimand.numerical.oracles import log_positions
 
 NAMES = (
     "adasketch-gv", "adasketch-rk", "adasketch-practical", "adasketch-block",
@@ -145,7 +146,7 @@ def test_a_set_reports_the_share_that_is_unsolved():
     recorder = run(problem, "adasketch-exact")
     assert recorder.last("test", "unsolved") == 0
     curve = [record for record in recorder.records if record.metric == "unsolved" and record.split == "valid"]
-    assert [record.at for record in curve] == positions(problem.budget)[-len(curve) :]
+    assert [record.at for record in curve] == log_positions(problem.budget, POINTS)[-len(curve) :]
     assert curve[0].value > 0.5
     assert recorder.costs["solved"] == 20
     assert 5 < recorder.costs["median_calls_to_solution"] < 60
@@ -226,7 +227,8 @@ def test_our_own_minimizer_in_scipys_form_is_adopted():
 
 @pytest.mark.parametrize(("obj", "message"), [
     (3, r"is 3 \(int\)"),
-    (lambda fun: None, "takes no jac and no constraints"),
+    (lambda fun: None, "takes no objective and start"),
+    (lambda fun, x0: None, "takes no jac and no constraints"),
     (lambda fun, x0, jac, constraints, step: None, "no default for step"),
     (lambda fun, x0, jac, constraints: None, "fails on a small problem"),
     (lambda fun, x0, jac, constraints: 1 / 0, "ZeroDivisionError"),
@@ -243,12 +245,6 @@ def test_facts_about_methods():
     assert facts["solves hs28"] == "in 11 oracle calls"
     assert "hessian" in facts["asks for"]
     assert "hessian" not in family.describe(method("slsqp"))["asks for"]
-
-
-def test_positions():
-    assert positions(1) == [1]
-    assert positions(1000)[-1] == 1000
-    assert len(positions(1000)) <= 41
 
 
 def test_hyperparameters_reach_the_methods():
@@ -273,7 +269,7 @@ def test_a_record_holds_the_residual_of_its_position_and_no_later_one():
     trace = run_method(equality_problem("hs77"), method("sqp-l1-gmres").build, {"adaptive": True}, tol=problem.tol)
     recorder = run(problem, "sqp-l1-gmres")
     records = {record.at: record.value for record in recorder.records if record.split == "test"}
-    known = [at for at in positions(problem.budget) if math.isfinite(trace.residual_at(at))]
+    known = [at for at in log_positions(problem.budget, POINTS) if math.isfinite(trace.residual_at(at))]
     assert list(records) == known
     assert [records[at] for at in known] == pytest.approx([trace.residual_at(at) for at in known], rel=1e-9)
 

@@ -1,6 +1,5 @@
 """The family's run loop: what is charged, what is recorded, resuming, adopting users' solvers, lazy imports."""
 
-import math
 import pickle
 import subprocess
 import sys
@@ -15,9 +14,10 @@ from optimand.core.recorder import Diverged, Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.numerical.monotone.family import adopt, describe
-from optimand.numerical.monotone.loop import Inclusion, positions
+from optimand.numerical.monotone.loop import POSITIONS, Inclusion
 from optimand.numerical.monotone.operators import FiniteSumOperator
 from optimand.numerical.monotone.problems import MonotoneProblem, cocoercive_sum, matrix_game, sparse_game, svm_saddle
+from optimand.numerical.oracles import log_positions
 
 NAMES = (
     "extragradient", "eag", "halpern", "halpern-one-step", "svrg-eg", "omwu", "vr-halpern", "vr-halpern-inexact",
@@ -49,7 +49,7 @@ def test_every_method_runs_on_a_game_and_falls(name):
     else:
         recorder = run(problem, entry(name), budget=100)
     values = curve(recorder)
-    assert [at for at, _ in values] == [0, *positions(100)]
+    assert [at for at, _ in values] == [0, *log_positions(100, POSITIONS)]
     if name not in COCOERCIVE:
         assert values[-1][1] < values[0][1]
     assert curve(recorder, split="valid") == values
@@ -185,7 +185,7 @@ def test_a_generator_that_ends_keeps_its_last_point():
         yield task.project(task.u0 - 0.1 * task.op.full(task.u0))
 
     values = curve(run(cocoercive_sum(n=5, d=2), adopt("short", short)))
-    assert len(values) == 1 + len(positions(30))
+    assert len(values) == 1 + len(log_positions(30, POSITIONS))
     assert values[-1] == (30, values[3][1])
 
 
@@ -292,9 +292,3 @@ def test_the_catalog_loads_neither_torch_nor_numba_nor_the_lab():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
-
-
-def test_positions_end_at_the_budget():
-    assert positions(1) == [1]
-    assert positions(1000)[-1] == 1000
-    assert all(math.isfinite(at) for at in positions(7))

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from optimand.core.adoption import origin_of, read_hyperparameters
 from optimand.core.catalog import Family, Method, add_family, first_line
 from optimand.core.validation import OptimandError
 
@@ -40,37 +41,23 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("mine", mine).defaults
         {'maxiter': 50}
     """
-    if not callable(obj):
-        raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
-    try:
-        parameters = list(inspect.signature(obj).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise OptimandError(f"method {name!r}: the signature of {obj!r:.80} cannot be read ({error})") from error
-    variadic = [p.kind for p in parameters]
-    takes_any = inspect.Parameter.VAR_KEYWORD in variadic
-    named = {p.name for p in parameters}
-    missing = [key for key in ("jac", "constraints") if key not in named and not takes_any]
-    if len(parameters) < 2 or missing:
-        lack = f"takes no {' and no '.join(missing)}" if missing else "takes fewer than two arguments"
-        raise OptimandError(f"method {name!r} {lack}; {_EXPECTED}")
     # the first two, whatever they are called, are the objective and the start
-    extra = [
-        p for p in parameters[2:]
-        if p.name not in (*STANDARD, *ASKED) and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]  # fmt: skip
-    required = [p.name for p in extra if p.default is p.empty]
-    if required:
-        raise OptimandError(
-            f"method {name!r} has no default for {', '.join(required)}: give it one in its signature; {_EXPECTED}"
-        )
+    defaults = read_hyperparameters(
+        name, obj, takes="objective and start", expected=_EXPECTED, given=(*STANDARD, *ASKED), leading=2
+    )
+    parameters = inspect.signature(obj).parameters.values()
+    named, takes_any = {p.name for p in parameters}, any(p.kind is p.VAR_KEYWORD for p in parameters)
+    missing = [key for key in ("jac", "constraints") if key not in named and not takes_any]
+    if missing:
+        raise OptimandError(f"method {name!r} takes no {' and no '.join(missing)}; {_EXPECTED}")
     method = Method(
         name=name,
         family="constrained",
         build=_Adopted(obj, named, takes_any),
-        defaults={p.name: p.default for p in extra},
+        defaults=defaults,
         space={},
         summary=first_line(obj),
-        origin=f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', name)}",
+        origin=origin_of(name, obj),
     )
     try:
         _on_a_small_problem(method)

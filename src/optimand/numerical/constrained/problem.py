@@ -14,23 +14,11 @@ from optimand.core.recorder import Diverged, Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_int, check_number
 
+from ..oracles import log_positions
 from .loop import Trace, run_method
 from .nlp import EqualityProblem
 
 POINTS = 40
-
-
-def positions(budget: int) -> list[int]:
-    """About forty positions from 1 to ``budget``, evenly spaced on a log scale.
-
-    Args:
-        budget: at least 1.
-
-    Example:
-        >>> positions(4)
-        [1, 2, 3, 4]
-    """
-    return sorted({round(v) for v in np.geomspace(1, budget, POINTS)} | {budget})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +62,7 @@ class ConstrainedProblem:
         instances = self.make(seed)
         values = method.hyper(hyper)
         self._warm_up(method, instances[0], values)
-        due = positions(budget)
+        due = log_positions(budget, POINTS)
         single = len(instances) == 1
         traces: list[Trace] = []
 

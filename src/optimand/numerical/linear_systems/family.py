@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optimand.core.adoption import origin_of, read_hyperparameters
 from optimand.core.catalog import Family, Method, add_family, first_line
 from optimand.core.validation import OptimandError
 
@@ -47,30 +48,15 @@ def adopt(name: str, obj: Any) -> Method:
     from .loop import Setting
     from .tuners.base import DEFAULT_ARMS
 
-    if not callable(obj):
-        raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
-    try:
-        parameters = list(inspect.signature(obj).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise OptimandError(f"method {name!r}: the signature of {obj!r:.80} cannot be read ({error})") from error
-    if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
-        raise OptimandError(f"method {name!r} takes no arms; {_EXPECTED}")
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    own = [p for p in parameters[1:] if p.kind not in variadic and p.name not in _GIVEN]
-    required = [p.name for p in own if p.default is p.empty]
-    if required:
-        raise OptimandError(
-            f"method {name!r} has no default for {', '.join(required)}: it gets arms, context_bounds and rng, the "
-            f"rest needs defaults in its signature"
-        )
+    defaults = read_hyperparameters(name, obj, takes="arms", expected=_EXPECTED, given=_GIVEN)
     method = Method(
         name=name,
         family="linear-systems",
         build=functools.partial(build_adopted, obj),
-        defaults={p.name: p.default for p in own},
+        defaults=defaults,
         space={},
         summary=first_line(obj),
-        origin=f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', name)}",
+        origin=origin_of(name, obj),
     )
     setting = Setting(DEFAULT_ARMS, (0.0, 1.0), np.random.default_rng(0), lambda: 1.5)
     try:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import Family, Method, add_family, first_line, signature_defaults
-from optimand.core.space import Dimension, Float
+from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters
+from optimand.core.catalog import Family, Method, add_family, first_line
 from optimand.core.validation import OptimandError
 from optimand.numerical.oracles import OracleBudgetSpent
 
@@ -45,35 +45,20 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("forward", forward).defaults
         {'step': 0.1}
     """
-    if not callable(obj):
-        raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
-    try:
-        parameters = list(inspect.signature(obj).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise OptimandError(f"method {name!r}: the signature of {obj!r:.80} cannot be read ({error})") from error
-    if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
-        raise OptimandError(f"method {name!r} takes no inclusion; {_EXPECTED}")
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [p.name for p in parameters[1:] if p.default is p.empty and p.kind not in variadic]
-    if required:
-        raise OptimandError(
-            f"method {name!r} has no default for {', '.join(required)}: give it one in its signature, such as "
-            f"{required[0]}=…"
-        )
+    defaults = read_hyperparameters(name, obj, takes="inclusion", expected=_EXPECTED)
 
     def build(task: Inclusion, **hyper: Any) -> Any:
         solver = obj(task, **hyper)
         return Generated(solver, task.u0) if inspect.isgenerator(solver) else solver
 
-    defaults = signature_defaults(obj)
     method = Method(
         name=name,
         family="monotone",
         build=build,
         defaults=defaults,
-        space=_default_space(defaults),
+        space=around_defaults(defaults, ("step", "lr"), factor=10),
         summary=first_line(obj),
-        origin=f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', name)}",
+        origin=origin_of(name, obj),
     )
     try:
         solver = build(metered(_rehearsal(), REHEARSAL), **defaults)
@@ -88,15 +73,6 @@ def adopt(name: str, obj: Any) -> Method:
             f"method {name!r} does not work on a small problem: {type(error).__name__}: {error}; {_EXPECTED}"
         ) from error
     return method
-
-
-def _default_space(defaults: Mapping[str, Any]) -> dict[str, Dimension]:
-    space: dict[str, Dimension] = {}
-    for key in ("step", "lr"):
-        value = defaults.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            space[key] = Float(value / 10, value * 10, log=True)
-    return space
 
 
 def _rehearsal() -> Inclusion:

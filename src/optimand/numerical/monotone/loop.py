@@ -22,7 +22,7 @@ from optimand.core.contracts import Method
 from optimand.core.recorder import Diverged, Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
-from optimand.numerical.oracles import OracleBudgetSpent
+from optimand.numerical.oracles import OracleBudgetSpent, log_positions
 
 from .constants import estimate_constants
 from .operators import Array, FiniteSumOperator, as_resolvent
@@ -139,16 +139,6 @@ class Generated:
             self.finished = True
 
 
-def positions(budget: int) -> list[int]:
-    """Where a run records: whole passes, evenly spaced on a log scale, the last being the budget.
-
-    Example:
-        >>> positions(4), positions(1000)[-1]
-        ([1, 2, 3, 4], 1000)
-    """
-    return sorted({round(float(at)) for at in np.geomspace(1, budget, POSITIONS)})
-
-
 @functools.cache
 def rehearse(sparse: bool) -> None:
     """Compile, or load, the loops for games, so that no method's clock counts it."""
@@ -197,7 +187,7 @@ def run(
     with recorder.timed():
         solver = method.build(task, **{**method.defaults, **hyper})
     check_solver(method.name, solver)
-    watch = _Watch(judge, recorder, positions(budget))
+    watch = _Watch(judge, recorder, log_positions(budget, POSITIONS))
     saved = recorder.restore() if hasattr(solver, "load_state_dict") else None
     if saved is None:
         watch.record(0, judge.u0)
