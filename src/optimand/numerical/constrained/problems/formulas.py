@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..nlp import EqualityProblem
+from .expressions import parse
 
 Array = NDArray[np.float64]
 
@@ -26,7 +27,8 @@ class Formula:
 
     Attributes:
         name: its name in the collection it is from.
-        f: the objective, a formula in ``x1, x2, …`` ("0" where only ``c(x) = 0`` is to be solved).
+        f: the objective, a formula in ``x1, x2, …`` ("0" where only ``c(x) = 0`` is to be solved); what a formula may
+            hold is said in :func:`optimand.numerical.constrained.problems.expressions.parse`.
         c: the constraints' left-hand sides.
         x0: the standard start.
         f_star: the objective at the solution that solvers find from there; None where it has no meaning.
@@ -88,8 +90,8 @@ def _functions(f: str, c: tuple[str, ...], n: int) -> dict[str, Any]:
     m = len(c)
     xs = sympy.symbols(f"x1:{n + 1}")
     lams = sympy.symbols(f"lam1:{m + 1}")
-    objective = sympy.sympify(f)
-    constraints = [sympy.sympify(text) for text in c]
+    objective = parse(f, n)
+    constraints = [parse(text, n) for text in c]
     lagrangian = objective + sum(lam * g for lam, g in zip(lams, constraints, strict=True))
 
     def made(arguments: Sequence[Any], value: Any, shape: tuple[int, ...]) -> Callable[..., Array]:
