@@ -48,7 +48,7 @@ def ours() -> dict[str, tuple[Callable[[], None], Point, int]]:
     double = DoubleLoop(*start(), sigma=0.1, alpha=ALPHA, gamma=GAMMA, inner_steps=INNER)
     single = DoubleLoop(*start(), sigma=0.1, alpha=5.0, gamma=GAMMA, inner_steps=1)
     storm = SingleLoop(*start(), sigma=0.3, alpha=5.0, gamma=GAMMA, eta=0.2, rng=0, sample=index_sampler(200, 800, 64))
-    implicit = Implicit(digits_hyper_cleaning().instance(), inner_steps=INNER, cg_steps=20)
+    implicit = Implicit(digits_hyper_cleaning(splits="fixed").instance(), inner_steps=INNER, cg_steps=20)
     return {
         PENALTY: (double.step, lambda: (double.x, double.z), 1),
         "penalty, single loop": (single.step, lambda: (single.x, single.z), 10),
@@ -135,7 +135,7 @@ def peaks() -> dict[str, dict[int, float]]:
             if name == "penalty":
                 solver: Any = DoubleLoop(*start(), alpha=ALPHA, gamma=GAMMA, inner_steps=inner)
             else:
-                solver = Unrolled(digits_hyper_cleaning().instance(), inner_steps=inner)
+                solver = Unrolled(digits_hyper_cleaning(splits="fixed").instance(), inner_steps=inner)
             solver.step()
             tracemalloc.start()
             solver.step()

@@ -26,9 +26,9 @@ CUBIC = Formula("a point's distance to a cubic", "(x1 + 0.2)**2 + (x2 - 1.2)**2"
 Box = tuple[float, float, float, float]
 # the part of the plane that is shown, and the part at whose corners the runs start
 PANELS: list[tuple[Formula, Box, Box]] = [
-    (entry("HS6"), (-2.2, 2.2, -2.0, 4.2), (-1.7, 1.9, 0.1, 3.6)),
-    (entry("HS7"), (-3.2, 3.2, -2.6, 4.4), (-2.2, 2.2, -2.0, 2.2)),
-    (entry("HS9"), (-14.0, 14.0, -14.0, 14.0), (-9.0, 9.5, -8.0, 4.0)),
+    (entry("HS6"), (-2.4, 2.4, -2.8, 4.2), (-1.7, 1.9, 0.1, 3.6)),
+    (entry("HS7"), (-3.4, 3.4, -2.6, 5.5), (-2.2, 2.2, -2.0, 2.2)),
+    (entry("HS9"), (-16.0, 26.0, -12.0, 32.0), (-9.0, 9.5, -8.0, 4.0)),
     (WAVE, (-3.4, 4.2, -3.2, 3.0), (-2.2, 3.0, -1.9, 2.4)),
     (BANANA, (-3.4, 3.4, -3.0, 3.6), (-2.5, 2.7, -2.2, 2.9)),
     (CUBIC, (-2.4, 3.2, -2.8, 2.8), (-1.9, 2.7, -2.2, 2.3)),

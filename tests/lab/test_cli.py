@@ -195,7 +195,7 @@ def test_papers(capsys):
     assert {"blockwise-8bit", "frugal", "apollo"} & {p["slug"] for p in found}
     assert run("papers") == 0
     assert capsys.readouterr().out.count("arXiv") == 29
-    assert run("papers", "streaming bandits") == 0
+    assert run("papers", "latent Markov decision processes") == 0
     assert "not implemented yet" in capsys.readouterr().out
     assert run("papers", "croissant recipe butter") == cli.USER_ERROR
 
@@ -249,3 +249,19 @@ def test_the_command_is_installed():
         check=True,
     )
     assert json.loads(shown.stdout)[0]["name"] == "training"
+
+
+def test_show_tells_a_problems_parameters_budget_and_target(capsys):
+    assert run("show", "matrix-game:size=50", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["family"] == "monotone"
+    assert content["target"] == "residual 0.01"
+    assert content["parameters"]["size"] | {"what": ""} == {"default": 300, "given": 50, "what": ""}
+    assert "strategies" in content["parameters"]["size"]["what"]
+    assert run("show", "matrix-game:size=50") == 0
+    assert "budget: 1000 passes" in capsys.readouterr().out
+
+
+def test_problems_of_several_families_are_refused_before_their_methods_are_asked_for(capsys):
+    assert run("compare", "bernoulli-bandit", "sea-segments") == 1
+    assert "different families (bandits, online-convex)" in capsys.readouterr().err

@@ -242,3 +242,40 @@ def test_methods_without_state_have_their_place_in_the_picture(tmp_path):
     found = series.memory(problem, states_of(problem, adamw=8e5, sgd=0.0))
     chart = memory_chart.quality_against_memory(found, problem.metric, ["adamw", "sgd"])
     assert chart.spec["encoding"]["x"]["scale"]["type"] == "linear"
+
+
+def repeated_study(folder, points: list[tuple[int, float, float, float]]):
+    """A study of one run that recorded mean and quantiles of its repetitions at positions."""
+    store = Store(folder).create()
+    store.write_info(make_info(("digits-mlp",), ("adamw",), seeds=1, tune=0))
+    outcome = Outcome("run", "digits-mlp", "adamw", "final", -1, 0, "ok", valid=points[-1][1], test=0.0, seconds=1.0)
+    records = [
+        Record(at, at / 10, "valid", name, value)
+        for at, *values in points
+        for name, value in zip(("accuracy", "accuracy:q10", "accuracy:q90"), values, strict=True)
+    ]
+    store.write_run(outcome, records)
+    return store.load()
+
+
+def test_quantiles_of_repetitions_are_the_band_and_no_curves_of_their_own(tmp_path):
+    results = repeated_study(tmp_path, [(1, 0.5, 0.4, 0.7), (10, 0.6, 0.5, 0.8)])
+    problem = summarize(results).problems[0]
+    curves = series.learning_curves(results, problem, {"adamw": "AdamW"})
+    assert list(curves) == [("valid", "accuracy")]
+    rows = curves["valid", "accuracy"]
+    assert [(r["y"], r["low"], r["high"]) for r in rows] == [(0.5, 0.4, 0.7), (0.6, 0.5, 0.8)]
+    chart = charts.learning_curves(curves, "pulls", 10, ["AdamW"], None)
+    assert "four of five single repetitions" in chart.caption
+
+
+def test_positions_spaced_by_ratios_get_a_logarithmic_axis_and_a_linear_one_on_demand(tmp_path):
+    rows = valid_curve(curve_study(tmp_path, {0: [(at, 1.0 / (at + 1)) for at in (0, 1, 3, 10, 30, 100, 300, 1000)]}))
+    chart = charts.learning_curves({("valid", "accuracy"): rows}, "pulls", 1000, ["AdamW"], None)
+    assert chart.spec["encoding"]["x"]["scale"]["type"] == "log"
+    assert min(row["at"] for row in chart.spec["datasets"]["validation accuracy"]) == 1
+    (switch,) = (s for s in chart.switches if s.name == "horizontal axis")
+    assert [option.label for option in switch.options] == ["pulls", "pulls, linear", "seconds"]
+    even = valid_curve(curve_study(tmp_path / "even", {0: [(at, 1.0) for at in range(0, 1000, 100)]}))
+    chart = charts.learning_curves({("valid", "accuracy"): even}, "pulls", 1000, ["AdamW"], None)
+    assert "type" not in chart.spec["encoding"]["x"]["scale"]

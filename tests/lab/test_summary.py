@@ -2,6 +2,7 @@ import json
 import math
 
 import pytest
+from tests.lab.synthetic import make_info
 
 from optimand.core.recorder import Record
 from optimand.lab.statistics import Interval, excludes_zero
@@ -158,3 +159,55 @@ def test_json_has_no_nan(tmp_path):
 )
 def test_intervals_show_two_digits_of_the_uncertainty(interval, text):
     assert format_interval(interval) == text
+
+
+def solved_study(folder, test: dict[str, float], reached: dict[str, int], solved: float | None):
+    """A study of one seed per method whose validation value falls to the target at a position."""
+    info = make_info(("hs77",), tuple(test), seeds=1, tune=0)
+    info["problems"]["hs77"].update(direction="min", metric="kkt", target=1e-4, solved=solved)
+    store = Store(folder).create()
+    store.write_info(info)
+    for name, value in test.items():
+        outcome = Outcome(name, "hs77", name, "final", -1, 0, "ok", valid=value, test=value, seconds=1.0)
+        records = [Record(at, 0.1, "valid", "kkt", value if at >= reached[name] else 1.0) for at in (1, 10, 20)]
+        store.write_run(outcome, records)
+    return summarize(store.load()).problems[0]
+
+
+def test_what_is_solved_is_level_and_the_first_at_the_target_comes_first(tmp_path):
+    test, reached = {"slsqp": 1e-9, "adasketch": 8e-9, "slow": 0.5}, {"slsqp": 20, "adasketch": 10, "slow": 99}
+    problem = solved_study(tmp_path / "a", test, reached, solved=1e-4)
+    assert [row.method for row in problem.rows] == ["adasketch", "slsqp", "slow"]
+    assert [row.tied for row in problem.rows] == [True, True, False]
+    assert [row.solved for row in problem.rows] == [True, True, False]
+    assert "adasketch and slsqp solve it" in problem.verdict
+    assert "adasketch is first at the target (10 of" in problem.verdict
+    plain = solved_study(tmp_path / "b", test, reached, solved=None)
+    assert [row.method for row in plain.rows] == ["slsqp", "adasketch", "slow"]
+
+
+def test_methods_that_reach_the_target_together_are_both_first(tmp_path):
+    problem = solved_study(tmp_path, {"a": 1e-6, "b": 1e-5}, {"a": 10, "b": 10}, solved=None)
+    assert "a and b are first at the target (10 of" in problem.verdict
+
+
+def test_reason_why_a_method_stopped_is_its_message(tmp_path):
+    store = Store(tmp_path).create()
+    store.write_info(make_info(("hs77",), ("a",), seeds=1, tune=0))
+    notes = {"stopped": "the Jacobian is singular at iteration 0"}
+    store.write_run(Outcome("r", "hs77", "a", "final", -1, 0, "ok", valid=1.0, test=1.0, notes=notes), [])
+    (row,) = summarize(store.load()).problems[0].rows
+    assert row.message == "stopped: the Jacobian is singular at iteration 0"
+
+
+def test_seeds_that_repeat_one_number_are_said_to(tmp_path):
+    store = Store(tmp_path).create()
+    store.write_info(make_info(("hs77",), ("a", "b"), seeds=3, tune=0))
+    for name, value in (("a", 1.57e-9), ("b", 8e-9)):
+        for seed in range(3):
+            nearly = value * (1 + 1e-14 * seed)
+            run = f"{name}{seed}"
+            store.write_run(Outcome(run, "hs77", name, "final", -1, seed, "ok", valid=nearly, test=nearly), [])
+    problem = summarize(store.load()).problems[0]
+    assert "The seeds repeat one number" in problem.verdict
+    assert "±" not in problem.verdict

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from optimand.numerical.compiled import compiled
+from optimand.core.compiled import compiled
 from optimand.numerical.estimators import Page, Sarah, Storm, storm
 from optimand.numerical.limits import Limits, Status, message
 from optimand.numerical.oracles import OracleBudgetSpent, OracleCounter, log_positions

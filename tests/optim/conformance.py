@@ -37,6 +37,8 @@ class Subject:
         # layouts and version counters. Where they are laxer than ours, the check says so.
         self.ours = not method.origin.startswith("torch.")
         self.defaults = method.defaults if self.ours else {**method.defaults, "fused": False}
+        if self.defaults.get("lr", 0) is None:  # a step size of its own: what all share is checked with a given one
+            self.defaults = {**self.defaults, "lr": 0.01}
 
     def __call__(self, params: Any, **hyper: Any) -> torch.optim.Optimizer:
         return self.method.build(params, **{**self.defaults, **hyper})
@@ -47,7 +49,9 @@ class Subject:
     @property
     def lrs(self) -> list[float]:
         """Learning rates across the middle of the range that the method may be tuned over."""
-        space = self.method.space["lr"]
+        space = self.method.space.get("lr")
+        if space is None:
+            return [0.003, 0.01, 0.03]
         low, high = math.log(space.low), math.log(space.high)
         return [math.exp(low + (high - low) * share) for share in (0.3, 0.5, 0.7)]
 

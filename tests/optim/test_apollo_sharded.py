@@ -128,7 +128,7 @@ def test_shards_train_as_the_whole(report: dict[str, Any], kind: str, placement:
 @pytest.mark.parametrize("placement", ["rows", "columns", "whole"])
 def test_eight_bit_moments_of_shards_have_blocks_of_their_own(report: dict[str, Any], placement: str) -> None:
     # The blocks' boundaries move with the shards, and with them the rounding of the moments.
-    assert report[f"8bit {placement}"] <= (0.0 if placement == "whole" else 5e-3)
+    assert report[f"8bit {placement}"] <= (1e-6 if placement == "whole" else 5e-3)
 
 
 def test_fsdp2_trains_as_a_single_process(report: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .space import Dimension, Float
+from .space import Dimension, Float, Int
 from .validation import OptimandError
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -64,20 +64,28 @@ def origin_of(name: str, obj: Any) -> str:
     return f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', name)}"
 
 
-def around_defaults(defaults: Mapping[str, Any], keys: Collection[str], factor: float = 30.0) -> dict[str, Dimension]:
+def around_defaults(
+    defaults: Mapping[str, Any], keys: Collection[str], factor: float = 30.0, counts: Collection[str] = ()
+) -> dict[str, Dimension]:
     """Ranges to tune over: from the default divided by ``factor`` to its product with it, on a log scale.
+
 
     Args:
         defaults: hyperparameters with their defaults.
         keys: which of them to tune, where they are positive numbers.
         factor: > 1.
+        counts: which of ``keys`` take whole numbers only, from 1 on.
 
     Example:
         >>> str(around_defaults({"lr": 0.1, "name": "x"}, ("lr", "name", "beta"))["lr"])
         '0.00333333 … 3 (log)'
+        >>> str(around_defaults({"n": 200}, ("n",), factor=10, counts=("n",))["n"])
+        '20 … 2000 (log)'
     """
     return {
-        key: Float(value / factor, value * factor, log=True)
+        key: Int(max(1, int(value / factor)), int(value * factor), log=True)
+        if key in counts
+        else Float(value / factor, value * factor, log=True)
         for key, value in defaults.items()
         if key in keys and isinstance(value, int | float) and not isinstance(value, bool) and value > 0
     }

@@ -39,6 +39,7 @@ FAMILY_MODULES: dict[str, tuple[str, ...]] = {
         "optimand.training.claims",
         "optimand.optim.methods",
         "optimand.optim.claims",
+        "optimand.online.convex.training_methods",
     ),
     **{
         family: tuple(f"optimand.numerical.{room}.{part}" for part in ("family", "problems", "methods", "claims"))
@@ -47,6 +48,19 @@ FAMILY_MODULES: dict[str, tuple[str, ...]] = {
             ("constrained", "constrained"),
             ("bilevel", "bilevel"),
             ("monotone", "monotone"),
+        )
+    },
+    "bandits": (
+        *(f"optimand.online.bandits.{part}" for part in ("family", "problems", "methods")),
+        "optimand.online.linear_bandits.regret_problems",
+        "optimand.online.linear_bandits.regret_methods",
+    ),
+    **{
+        family: tuple(f"optimand.online.{room}.{part}" for part in ("family", "problems", "methods", "claims"))
+        for family, room in (
+            ("streaming-bandits", "streaming"),
+            ("best-action", "linear_bandits"),
+            ("online-convex", "convex"),
         )
     },
 }

@@ -66,6 +66,10 @@ class Problem(Protocol):
         metric: the metric that ranks methods (recorded on the splits ``valid`` and ``test``).
         direction: whether ``metric`` is better when lower (``min``) or higher (``max``).
         target: value of ``metric`` on ``valid`` that counts for time-to-target, or None.
+
+    A problem may also have ``solved``: a value of ``metric`` from which on it counts as solved. Methods beyond it are
+    level, whatever their last digits say, and the first at the target comes first. And it may have ``methods``: those
+    compared by default, where they are not the family's.
     """
 
     name: str

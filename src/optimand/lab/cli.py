@@ -190,11 +190,18 @@ def resumable() -> Iterator[None]:
 
 def _standard_methods(problems: Sequence[str]) -> tuple[str, ...]:
     from ..core import catalog
+    from .study import common_family
 
-    family = catalog.get_family(catalog.get_problem(problems[0]).family) if problems else None
-    if family is None or not family.methods:
-        raise OptimandError("methods must be named with --methods: this problem's family has no standard set")
-    return family.methods
+    sets = []
+    loaded = [catalog.get_problem(problem) for problem in problems]
+    common_family(loaded)
+    for found in loaded:
+        family = catalog.get_family(found.family)
+        sets.append(getattr(found, "methods", ()) or (family.methods if family else ()))
+    common = tuple(name for name in sets[0] if all(name in other for other in sets)) if sets else ()
+    if not common:
+        raise OptimandError("methods must be named with --methods: there is no standard set for these problems")
+    return common
 
 
 def _command() -> str:
@@ -251,7 +258,7 @@ def _show_claims(place: Path, *, as_json: bool, quiet: bool, to: Path | None = N
     else:
         out.print(f"{paper.title} ({paper.year}), arXiv {paper.arxiv}", style="bold", markup=False)
         if found.small:
-            out.print("small form: it shows that the checks run; whether a claim holds is for the full size to say")
+            out.print("small form: claims that rest on a study are not judged, the others are checked in full")
         out.print(claims_table(found.claims))
         out.print(f"page: {page}", markup=False, soft_wrap=True)
     if any(c.verdict == "not checked" for c in found.claims):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Sequence
 from enum import StrEnum
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.contracts import ProblemFactory
-from ..core.validation import OptimandError, suggest
+from ..core.validation import OptimandError, UnknownNameError, suggest
 from .study import describe_method, plain
 
 out = Console(highlight=False)
@@ -72,20 +73,30 @@ def list_(
 
 
 def show(
-    method: Annotated[str, typer.Argument(help="A method: a name, name:key=value,… or file.py:NAME.")],
+    method: Annotated[str, typer.Argument(help="A method or a problem: a name, name:key=value,… or file.py:NAME.")],
     family: Annotated[
         str | None,
         typer.Option(help="The family of problems it is for.", show_default="the method's own; training for a file's"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a method: hyperparameters, ranges, paper, measured cost."""
+    """Show a method (hyperparameters, ranges, paper, measured cost) or a problem (parameters, budget, target)."""
     from ..core import catalog
     from ..core.papers import get_paper
     from ..core.userfiles import split_spec
 
+    if family is None and split_spec(method)[0] in catalog.problems():
+        _show_problem(method, as_json)
+        return
     if family is None:
-        registered = catalog.methods().get(split_spec(method)[0])
+        name, attr, _ = split_spec(method)
+        registered = catalog.methods().get(name)
+        if registered is None and attr is None:
+            known = [*catalog.methods(), *catalog.problems()]
+            what = f"{name!r} is a family" if name in catalog.families() else f"unknown method {name!r}"
+            raise UnknownNameError(
+                f"{what}{suggest(name, known)}; 'optimand list methods' and 'optimand list problems' show all"
+            )
         family = "training" if registered is None else registered.family
     elif family not in catalog.families():
         raise OptimandError(f"unknown family {family!r}{suggest(family, catalog.families())}")
@@ -117,6 +128,63 @@ def show(
         if row["hyperparameter"] in given:
             row["given"] = str(given[row["hyperparameter"]])
     print_rows(rows, False)
+
+
+def _show_problem(text: str, as_json: bool) -> None:
+    from ..core import catalog
+    from ..core.userfiles import split_spec
+
+    name, _, given = split_spec(text)
+    factory = catalog.problems()[name]
+    built = catalog.get_problem(text)
+    better = "lower" if built.direction == "min" else "higher"
+    facts = {
+        "ranked by": f"{built.metric} ({better} is better)",
+        "budget": f"{built.budget} {built.unit}",
+        "target": "none" if built.target is None else f"{built.metric} {built.target:g}",
+        "needs": factory.needs or "nothing",
+    }
+    described = _described_arguments(inspect.getdoc(factory.build) or "")
+    if as_json:
+        content = {"name": name, "family": factory.family, "summary": built.summary, **facts}
+        parameters = {
+            k: {"default": plain(v), "given": plain(given.get(k)), "what": described.get(k, "")}
+            for k, v in factory.params.items()
+        }
+        print_json({**content, "parameters": parameters})
+        return
+    out.print(f"[bold]{name}[/] (problem of family {factory.family})", soft_wrap=True)
+    out.print(built.summary, markup=False)
+    for key, value in facts.items():
+        out.print(f"{key}: {value}", markup=False)
+    rows = [
+        {
+            "parameter": k,
+            "default": str(v),
+            "what": described.get(k, ""),
+            **({"given": str(given[k])} if k in given else {}),
+        }
+        for k, v in factory.params.items()
+    ]
+    if rows:
+        print_rows(rows, False)
+
+
+def _described_arguments(docstring: str) -> dict[str, str]:
+    """What the section ``Args:`` of a docstring says of each argument."""
+    _, _, section = docstring.partition("Args:\n")
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in section.split("\n"):
+        if not line.startswith("    "):
+            break
+        head, colon, text = line.strip().partition(":")
+        if colon and not line.startswith("     ") and all(part.strip().isidentifier() for part in head.split(",")):
+            names = [part.strip() for part in head.split(",")]
+            found.update(dict.fromkeys(names, text.strip()))
+        else:
+            found.update({name: f"{found[name]} {line.strip()}" for name in names})
+    return {name: text.replace("`", "") for name, text in found.items()}
 
 
 def papers(

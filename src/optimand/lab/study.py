@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,16 @@ class Entry:
     def space(self) -> dict[str, Any]:
         """What tuning searches: the method's ranges without the hyperparameters that were given."""
         return {k: d for k, d in self.method.space.items() if k not in self.given}
+
+
+def common_family(problems: Iterable[Problem]) -> str:
+    """The family that all problems are of; OptimandError where they are of several."""
+    families = sorted({problem.family for problem in problems})
+    if len(families) != 1:
+        raise OptimandError(
+            f"the problems are of different families ({', '.join(families)}); compare one family at a time"
+        )
+    return families[0]
 
 
 class Study:
@@ -86,12 +96,7 @@ class Study:
         self._retry_failed = retry_failed
         self._command = command
         self.problems: dict[str, Problem] = {text: catalog.get_problem(text) for text in spec.problems}
-        by_family = {p.family for p in self.problems.values()}
-        if len(by_family) > 1:
-            raise OptimandError(
-                f"the problems are of different families ({', '.join(sorted(by_family))}); compare one family at a time"
-            )
-        self.family = by_family.pop()
+        self.family = common_family(self.problems.values())
         self.entries = _distinct([self._entry(text) for text in spec.methods])
         self._fingerprints = {text: fingerprint(text) for text in (*spec.problems, *spec.methods)}
         self.store = Store(folder or Path("runs") / self.name)
@@ -217,6 +222,7 @@ class Study:
                 "metric": p.metric,
                 "direction": p.direction,
                 "target": None if p.target is None else float(p.target),
+                "solved": getattr(p, "solved", None),
             }
         except OptimandError:
             raise

@@ -44,7 +44,9 @@ class Row:
         by_default: validation value of the defaults in the tuning phase; None without tuning.
         expected_best: expected best validation value after 1, 2, … trials; empty without tuning.
         trials_diverged: how many tuning trials diverged or failed.
-        message: the first thing that went wrong in a final run, or else in a trial, if anything did.
+        message: the first thing that went wrong in a final run, or else in a trial, if anything did; or why a method
+            stopped early, where its family notes that.
+        solved: whether the value counts as solved, for problems that say what does.
     """
 
     method: str
@@ -67,6 +69,7 @@ class Row:
     expected_best: Sequence[float] = ()
     trials_diverged: int = 0
     message: str = ""
+    solved: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class StudySummary:
         missing: how many of the planned runs are not in the store.
         damaged: run files that could not be read.
         tuned: whether hyperparameters were searched.
+        untuned: labels of methods that have nothing to search, where others were searched.
     """
 
     problems: Sequence[ProblemSummary]
@@ -107,6 +111,7 @@ class StudySummary:
     missing: int = 0
     damaged: Sequence[str] = ()
     tuned: bool = False
+    untuned: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``: NaN and infinity become null."""
@@ -141,6 +146,7 @@ def summarize(results: Results) -> StudySummary:
         missing=max(0, planned - len(results.outcomes)),
         damaged=results.damaged,
         tuned=bool(info["spec"].get("tune")),
+        untuned=[facts["label"] for facts in methods.values() if info["spec"].get("tune") and not facts.get("space")],
     )
 
 
@@ -150,13 +156,17 @@ def _summarize_problem(
     finals = {name: results.select(problem, name) for name in methods}
     finals = {name: runs for name, runs in finals.items() if runs}
     seeds = sorted({o.seed for runs in finals.values() for o in runs})
-    test = {name: _by_seed(runs, seeds) for name, runs in finals.items()}
+    reach = _reach_targets(results, problem, facts)
+    values = {name: _by_seed(runs, seeds) for name, runs in finals.items()}
+    test = {name: _level(own, facts) for name, own in values.items()}
+    if facts.get("solved") is not None:  # what is solved is level: then the first at the target comes first
+        test = dict(sorted(test.items(), key=lambda item: _late(finals[item[0]], reach)))
     rows: list[Row] = []
     if finals:
         best, tied = ties_with_best(test, facts["direction"])
         if len(seeds) == 1:  # no noise was measured, so nothing is known to be within it
-            tied = {name: name == best for name in finals}
-        reach = _reach_targets(results, problem, facts)
+            level = _nan_last(test[best][0])
+            tied = {name: name == best or (test[name][0] == level == facts.get("solved")) for name in finals}
         for name, runs in finals.items():
             rows.append(
                 _row(
@@ -166,14 +176,20 @@ def _summarize_problem(
                     name,
                     methods[name]["label"],
                     runs,
-                    test[name],
-                    test[best],
+                    values[name],
+                    (test[name], test[best]),
                     tied[name],
                     reach,
                 )
             )
         sign = -1.0 if facts["direction"] == "max" else 1.0
-        rows.sort(key=lambda r: (r.method != best, r.test.n < r.n, sign * _nan_last(r.test.mean), r.label))
+        late = {row.method: math.inf if row.target_at is None else row.target_at for row in rows}
+        rows.sort(
+            key=lambda r: (
+                r.method != best, r.test.n < r.n, not r.solved, late[r.method] if r.solved else 0,
+                sign * _nan_last(r.test.mean), r.label,
+            )
+        )  # fmt: skip
         rows = [Row(**{**vars(row), "rank": i + 1}) for i, row in enumerate(rows)]
     return ProblemSummary(
         problem=problem,
@@ -198,7 +214,7 @@ def _row(
     label: str,
     runs: Sequence[Outcome],
     test: Sequence[float],
-    best: Sequence[float],
+    level: tuple[Sequence[float], Sequence[float]],
     tied: bool,
     reach: Mapping[str, tuple[float, float] | None],
 ) -> Row:
@@ -217,7 +233,7 @@ def _row(
         tied=tied,
         test=mean_interval(test),
         valid=mean_interval([o.valid for o in runs]),
-        difference=paired_difference(test, best),
+        difference=paired_difference(*level),
         n=len(runs),
         diverged=sum(o.status == "diverged" for o in runs),
         failed=sum(o.status == "failed" for o in runs),
@@ -230,8 +246,40 @@ def _row(
         by_default=ok.get(0) if trials else None,
         expected_best=expected_best(ok[0], [v for t, v in ok.items() if t > 0], facts["direction"]) if 0 in ok else (),
         trials_diverged=sum(o.status != "ok" for o in trials),
-        message=next((o.message for o in [*runs, *trials] if o.message), ""),
+        message=_message(runs, trials),
+        solved=bool(test) and facts.get("solved") is not None and all(v == facts["solved"] for v in level[0]),
     )
+
+
+def _message(runs: Sequence[Outcome], trials: Sequence[Outcome]) -> str:
+    for outcome in runs:
+        if outcome.message:
+            return outcome.message
+    for outcome in runs:
+        if outcome.notes.get("stopped"):
+            return f"stopped: {outcome.notes['stopped']}"
+    for outcome in trials:
+        if outcome.message:
+            settings = ", ".join(
+                f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in outcome.hyper.items()
+            )
+            return f"tuning trial {outcome.trial} ({settings}): {outcome.message}"
+    return ""
+
+
+def _level(values: Sequence[float], facts: Mapping[str, Any]) -> list[float]:
+    """The values, those beyond what counts as solved moved there."""
+    solved = facts.get("solved")
+    if solved is None:
+        return list(values)
+    bound = min if facts["direction"] == "max" else max
+    return [v if math.isnan(v) else bound(v, solved) for v in values]
+
+
+def _late(runs: Sequence[Outcome], reach: Mapping[str, tuple[float, float] | None]) -> float:
+    """Median position at the target, infinite for runs that do not reach it."""
+    found = [reach.get(o.run) for o in runs]
+    return median([math.inf if hit is None else hit[0] for hit in found])
 
 
 def _by_seed(runs: Iterable[Outcome], seeds: Sequence[int]) -> list[float]:

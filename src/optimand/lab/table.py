@@ -24,6 +24,8 @@ def study_table(summary: StudySummary) -> RenderableType:
         parts.append(Text(""))
     if not summary.tuned:
         parts.append(Text("Defaults only: a method whose defaults do not fit a problem does better with --tune N."))
+    if summary.untuned:
+        parts.append(Text(f"Nothing to tune, so run with defaults only: {', '.join(summary.untuned)}."))
     if len(summary.problems) > 1:
         parts.append(Text(summary.verdict, style="bold"))
     for name in summary.damaged:
@@ -45,7 +47,9 @@ def problem_table(problem: ProblemSummary) -> Table:
         f"ms/{singular(problem.unit).split()[-1]}": ("seconds_per_unit", format_milliseconds),
         "state": ("state_bytes", format_bytes),
         "peak": ("peak_memory_bytes", format_bytes),
-        "calls": ("oracle_calls", format_count),
+        **({} if problem.unit == "oracle calls" else {"calls": ("oracle_calls", format_count)}),
+        "arms": ("peak_arms", format_count),
+        "explored": ("explored_share", format_share),
     }
     costs = {head: (name, _) for head, (name, _) in costs.items() if any(name in row.costs for row in problem.rows)}
     table.add_column("method", overflow="fold")
@@ -67,7 +71,9 @@ def problem_table(problem: ProblemSummary) -> Table:
 def _standing(row: Row, rows: Sequence[Row]) -> str:
     """How a row stands to the best: ``best``, ``+0.3``, ``+0.01 tie``, ``2/3 diverged``."""
     parts = []
-    if row.rank == 1 and row.test.n > 1 and not any(r.tied for r in rows[1:]):
+    if row.solved:
+        parts.append("solved")
+    elif row.rank == 1 and row.test.n > 1 and not any(r.tied for r in rows[1:]):
         parts.append("best")
     elif row.rank > 1 and not math.isnan(row.difference.mean):
         parts.append(f"{row.difference.mean:+.2g}" + (" tie" if row.tied else ""))
@@ -91,6 +97,11 @@ def format_count(count: float) -> str:
             return f"{count:.3g}{unit}"
         count /= 1000
     return f"{count:.3g}T"
+
+
+def format_share(share: float) -> str:
+    """A share in percent."""
+    return "–" if math.isnan(share) else f"{100 * share:.3g} %"
 
 
 def format_bytes(count: float) -> str:

@@ -22,8 +22,13 @@ def problem_verdict(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     value = f"test {facts['metric']} {format_interval(best.test)}"
     level = [row.label for row in rows[1:] if row.tied]
     worse = [row for row in rows[1:] if not row.tied]
-    if best.test.n == 1:
-        text = f"{best.label} has the best value ({value}), from a single seed: too few to call a winner."
+    if best.solved:
+        several = _join([best.label, *level])
+        text = f"{several} {'solve' if level else 'solves'} it: test {facts['metric']} up to {facts['solved']:g}."
+    elif best.test.n == 1:
+        same = [row.label for row in rows if row.test.mean == best.test.mean]
+        verb = "has" if len(same) == 1 else "share"
+        text = f"{_join(same)} {verb} the best value ({value}), from a single seed: too few to call a winner."
     elif not worse and len(rows) > 1:
         text = f"A tie: {_join([best.label, *level])} differ by less than the noise ({best.label}: {value})."
     elif level:
@@ -36,12 +41,21 @@ def problem_verdict(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
         text = f"{best.label} is best: {value}."
     faster = [r for r in rows if r.target_at is not None]
     if faster:
-        first = min(faster, key=lambda r: r.target_at or math.inf)
-        text += f" {first.label} is first at the target ({first.target_at:g} of {facts['budget']} {facts['unit']})."
+        at = min(r.target_at for r in faster if r.target_at is not None)
+        first = [row.label for row in faster if row.target_at == at]
+        verb = "is" if len(first) == 1 else "are"
+        text += f" {_join(first)} {verb} first at the target ({at:g} of {facts['budget']} {facts['unit']})."
+    if len(rows) > 1 and best.test.n > 1 and not best.solved and all(_repeats(row.test) for row in rows):
+        text += " The seeds repeat one number: the order is that of this instance, and says nothing of others."
     bad = [row for row in rows if row.diverged or row.failed]
     if bad:
         text += " " + "; ".join(f"{r.label}: {_bad_runs(r)}" for r in bad) + "."
     return text
+
+
+def _repeats(interval: Interval) -> bool:
+    """Whether all seeds gave the same, up to rounding."""
+    return interval.n > 1 and abs(interval.high - interval.low) <= 1e-9 * abs(interval.mean)
 
 
 def _bad_runs(row: Row) -> str:
@@ -77,6 +91,8 @@ def _winner(rows: Sequence[Row]) -> str:
     tied = [row.label for row in rows[1:] if row.tied]
     if len(rows) == 1:
         return f"{rows[0].label} alone, nothing to compare it with"
+    if rows[0].solved:
+        return f"{_join([rows[0].label, *tied])} {'solve' if tied else 'solves'} it"
     if not tied:
         return f"{rows[0].label} is best"
     if len(tied) == len(rows) - 1:
@@ -93,7 +109,7 @@ def format_interval(interval: Interval) -> str:
     """
     if math.isnan(interval.mean):
         return "–"
-    if not math.isfinite(interval.half_width) or interval.half_width == 0:
+    if not math.isfinite(interval.half_width) or interval.half_width == 0 or _repeats(interval):
         return f"{interval.mean:.4g}"
     size = math.floor(math.log10(max(abs(interval.mean), interval.half_width)))
     exponent = size if size < -3 or size > 5 else 0
@@ -107,9 +123,11 @@ def singular(unit: str) -> str:
     """One of the budget's units.
 
     Example:
-        >>> singular("steps"), singular("oracle calls"), singular("passes"), singular("progress")
-        ('step', 'oracle call', 'pass', 'progress')
+        >>> singular("steps"), singular("oracle calls"), singular("passes"), singular("queries"), singular("progress")
+        ('step', 'oracle call', 'pass', 'query', 'progress')
     """
+    if unit.endswith("ies") and len(unit) > 4:
+        return unit[:-3] + "y"
     if unit.endswith(("sses", "xes", "ches", "shes")):
         return unit[:-2]
     return unit[:-1] if unit.endswith("s") and not unit.endswith("ss") else unit

@@ -18,6 +18,7 @@ from optimand.numerical.bilevel import (
     limit_hypergradient,
     penalty_growth,
 )
+from optimand.numerical.limits import Status
 
 QUADRATIC = (
     Level(lambda x, y: 0.5 * (y - 1) ** 2 + x**2 / 4, lambda x, y: x / 2, lambda x, y: y - 1),
@@ -220,3 +221,57 @@ def test_constraints_on_both_levels():
     assert found.success
     assert found.x == pytest.approx(0.6)
     assert found.z == pytest.approx(0.6, abs=1e-7)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("method", ["double-loop", "single-loop"])
+def test_one_penalty_for_each_feature_does_not_run_away(seed, method):
+    rng = np.random.default_rng(seed)
+    train, valid, truth = (
+        rng.normal(size=(60, 15)),
+        rng.normal(size=(60, 15)),
+        rng.normal(size=15) * (np.arange(15) < 7),
+    )
+    s, t = train @ truth + rng.normal(size=60), valid @ truth + rng.normal(size=60)
+
+    def f(x, y):
+        error = valid @ y - t
+        return (error @ error) / 60, 0 * x, 2 * valid.T @ error / 60
+
+    def g(x, y):
+        error = train @ y - s
+        return (error @ error) / 60 + np.exp(x) @ y**2, np.exp(x) * y**2, 2 * train.T @ error / 60 + 2 * np.exp(x) * y
+
+    def psi(x):
+        y = np.linalg.solve(train.T @ train / 60 + np.diag(np.exp(x)), train.T @ s / 60)
+        return f(x, y)[0]
+
+    found = bilevel_minimize(
+        f, g, np.zeros(15), np.zeros(15), sigma=0.05, method=method, maxiter=400 if method == "double-loop" else 4000,
+        check_growth=False,
+    )  # fmt: skip
+    assert np.abs(found.x).max() < 100
+    if method == "double-loop":  # in the single loop y and z lag too far behind for the penalty function to guide x
+        assert psi(found.x) < 0.8 * psi(np.zeros(15))
+
+
+def test_an_objective_that_is_nan_is_no_success():
+    f, g = QUADRATIC
+    for alpha in ("auto", 0.2):
+        nan = Level(lambda x, y: math.nan, f.grad_x, f.grad_y)
+        found = bilevel_minimize(nan, g, 1.0, 0.0, sigma=0.1, alpha=alpha)
+        assert (found.success, found.status) == (False, Status.NOT_FINITE)
+        assert "f" in found.message
+
+
+def test_an_upper_objective_that_outweighs_the_lower_one_is_told_by_its_scale():
+    f, g = QUADRATIC
+    scaled = Level(*(lambda x, y, part=part: 1e3 * part(x, y) for part in (f.fun, f.grad_x, f.grad_y)))
+    with pytest.warns(PenaltyWarning, match="scale f down, or take a smaller sigma"):
+        bilevel_minimize(scaled, g, 1.0, 0.0, sigma=0.1)
+
+
+def test_a_run_that_diverges_hints_at_what_helps():
+    found = bilevel_minimize(*QUADRATIC, 1.0, 0.0, sigma=0.1, alpha=1e3, gamma=1e3)
+    assert found.status == Status.NOT_FINITE
+    assert "project_x, or a smaller alpha" in found.message

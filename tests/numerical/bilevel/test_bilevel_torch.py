@@ -10,7 +10,15 @@ from torch import nn
 from torch.nn import functional
 
 from optimand.core.projections import Box
-from optimand.numerical.bilevel import DoubleLoop, Level, LevelOracle, PenaltyBilevel, PenaltyWarning, SingleLoop
+from optimand.numerical.bilevel import (
+    DoubleLoop,
+    Level,
+    LevelOracle,
+    PenaltyBilevel,
+    PenaltyWarning,
+    SingleLoop,
+    bilevel_minimize,
+)
 
 F64 = torch.float64
 TARGET = torch.tensor([1.0, -2.0], dtype=F64)
@@ -356,8 +364,51 @@ def test_state_of_a_solver_of_another_kind_is_refused():
 def test_a_lower_loss_of_other_tensors_is_told():
     x, z = pair()
     other = z.detach().clone().requires_grad_()
-    with pytest.warns(PenaltyWarning, match="does not depend on lower_params"):
-        PenaltyBilevel(x, z).step(f, lambda xs, ys, b: (other.sum() - xs[0]).square().sum())
+    for loss in (lambda xs, ys, b: (other.sum() - xs[0]).square().sum(), lambda xs, ys, b: g(xs, [ys[0].detach()])):
+        with pytest.raises(ValueError, match="lower_loss does not depend on lower_params"):
+            PenaltyBilevel(x, z).step(f, loss)
+    assert z.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("momentum", [None, "storm"])
+def test_an_upper_loss_that_is_detached_is_an_error(momentum):
+    x, z = pair()
+    other = z.detach().clone().requires_grad_()
+    for loss in (lambda xs, ys, b: f(xs, ys).detach(), lambda xs, ys, b: f([other], [other])):
+        solver = PenaltyBilevel(x, z, momentum=momentum)
+        with pytest.raises(ValueError, match="upper_loss must depend on upper_params or lower_params"):
+            solver.step(loss, g)
+        with pytest.raises(ValueError, match="upper_loss must depend"):
+            solver.hypergradient(loss, g)
+    assert (x.item(), z.tolist()) == (3.0, [0.0, 0.0])
+    PenaltyBilevel(x, z, momentum=momentum).step(lambda xs, ys, b: 0 * ys[0].sum(), g)
+
+
+def test_functions_of_tensors_that_are_detached_are_an_error():
+    def upper(x, y):
+        return (y - 1).square().sum() + x.square().sum()
+
+    def lower(x, y):
+        return (y - x).square().sum()
+
+    start = torch.ones(1, dtype=F64), torch.zeros(2, dtype=F64)
+    for levels, text in [
+        ((lambda x, y: upper(x.detach(), y.detach()), lower), "f must depend on x or y"),
+        ((upper, lambda x, y: lower(x, y.detach())), "g must depend on y"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            bilevel_minimize(*levels, *start)
+    with pytest.raises(TypeError, match="f must return a scalar tensor, got float"):
+        bilevel_minimize(lambda x, y: float(upper(x, y)), lower, *start)
+    assert bilevel_minimize(upper, lower, *start).success
+
+
+def test_an_error_in_a_step_leaves_the_parameters_where_it_began():
+    x, z = pair()
+    solver = PenaltyBilevel(x, z, inner_steps=400, lower_lr=50.0, upper_lr=0.1)
+    with pytest.raises(FloatingPointError):
+        solver.step(f, g)
+    assert (x.item(), z.tolist(), solver.y[0].tolist()) == (3.0, [0.0, 0.0], [0.0, 0.0])
 
 
 def test_automatic_lower_steps_where_the_lower_objective_is_flat():

@@ -320,3 +320,14 @@ def test_ipopt_pays_for_what_it_asks_only():
     assert trace.calls[0] <= 2
     sparse = run_method(poisson_control(3), method("ipopt").build, {})
     assert sparse.residuals[-1] < 1e-6
+
+
+def test_the_lab_is_told_why_a_method_stopped_without_success():
+    recorder = run(equality("gottfr"), "adasketch-rk")
+    assert recorder.notes["stopped"].startswith("the gradients of the constraints count as linearly dependent")
+    assert "stopped" not in run(equality("hs6"), "adasketch-exact").notes
+    assert "stopped" not in run(equality("hs6"), "adasketch-exact", budget=8).notes  # the budget ended it
+    problem = ConstrainedProblem(
+        name="two", summary="", make=lambda seed: [equality_problem(name) for name in ("hs6", "gottfr")]
+    )
+    assert run(problem, "adasketch-rk").notes["stopped"].startswith("1 of 2 problems, GOTTFR first: the gradients")

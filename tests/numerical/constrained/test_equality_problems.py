@@ -15,6 +15,7 @@ from optimand.numerical.constrained.problems import (
     entry,
     equality_problem,
     logistic_on_sphere,
+    logistic_sphere,
     names,
     poisson_control,
 )
@@ -240,6 +241,9 @@ def test_mushrooms_need_their_files(monkeypatch, tmp_path):
     monkeypatch.delenv("OPTIMAND_DATA")
     with pytest.raises(OptimandError, match="OPTIMAND_DATA"):
         constrained_logistic("mushrooms")
+    with pytest.raises(OptimandError, match="OPTIMAND_DATA"):
+        logistic_sphere(data="mushrooms")
+    assert logistic_sphere().name == "logistic-sphere:data=breast-cancer"
 
 
 def test_logistic_regression_on_mushrooms():

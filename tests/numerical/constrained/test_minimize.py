@@ -311,13 +311,20 @@ def test_no_warning_from_overflow():
         (lambda: minimize_equality(fun, X0 * math.nan, constraints=con), "x0 must be finite, got nan"),
         (lambda: minimize_equality(fun, [[1.0]], constraints=con), "x0 must be a non-empty vector"),
         (lambda: minimize_equality(lambda x: math.nan, X0, grad, hess, con), "fun must be finite at the start"),
-        (lambda: minimize_equality(fun, X0, lambda x: grad(x)[:2], hess, con), "grad must return a vector of 4"),
+        (lambda: minimize_equality(fun, X0, lambda x: grad(x)[:2], hess, con), "jac must return a vector of 4"),
         (lambda: minimize_equality(fun, X0, grad, lambda x: np.full((4, 4), math.inf), con), "hess must be finite"),
         (
             lambda: minimize_equality(fun, X0, grad, lambda x: np.eye(3), (con, con_jac, lambda x, v: 0)),
             "hess must return",
         ),
-        (lambda: minimize_equality(fun, X0, grad, hess, (con, lambda x: con_jac(x).T)), "looks transposed"),
+        (
+            lambda: minimize_equality(fun, X0, grad, hess, (con, lambda x: con_jac(x).T)),
+            "jac of the constraints must return .* looks transposed",
+        ),
+        (
+            lambda: minimize_equality(fun, X0, grad, hess, [lambda x: x[3], (con, lambda x: con_jac(x).T)]),
+            r"jac of constraint 1 must return a matrix of shape \(2, 4\), got \(4, 2\)",
+        ),
         (lambda: minimize_equality(fun, X0, grad, hess, (con, lambda x: np.eye(3))), r"shape \(2, 4\), got \(3, 3\)"),
         (lambda: minimize_equality(fun, X0, grad, hess, con, lam0=[1.0]), "lam0 must be a vector of 2 numbers"),
         (lambda: minimize_equality(fun, X0, "4-point", hess, con), "jac must be a function, True, None or one of"),

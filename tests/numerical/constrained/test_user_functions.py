@@ -307,9 +307,9 @@ def test_values_of_theta_are_checked(value):
         (lambda: solve(callback=3), TypeError, "callback must be a function"),
         (lambda: solve(max_iter=3), TypeError, "unknown option 'max_iter'; did you mean .*'maxiter'"),
         (
-            lambda: minimize(fun, X0, method=adasketch_newton, constraints=FORM, options={"disp": True}),
+            lambda: minimize(fun, X0, method=adasketch_newton, constraints=FORM, options={"display": True}),
             TypeError,
-            "unknown option 'disp'",
+            "unknown option 'display'",
         ),
     ],
 )
@@ -319,3 +319,8 @@ def test_what_is_wrong_is_named(call, error, message):
 
 
 FORM = {"type": "eq", "fun": con}
+
+
+def test_disp_prints_the_message(capsys):
+    found = minimize(fun, X0, method=adasketch_newton, constraints=FORM, options={"disp": True, "sketch": "exact"})
+    assert capsys.readouterr().out == found.message + "\n"

@@ -240,3 +240,9 @@ def test_a_users_tuner_may_have_other_arms():
 def test_what_a_tuner_proposes_is_checked(omega, error):
     with pytest.raises(error, match="what the tuner proposes"):
         SequenceSolver("ssor-cg", tuner=Scripted(omega)).solve(A, B)
+
+
+def test_a_state_that_is_none_is_refused():
+    solver = SequenceSolver(method="ssor-cg")
+    with pytest.raises(ValueError, match="state must be what state_dict"):
+        solver.load_state_dict({})

@@ -209,3 +209,29 @@ def test_projections_of_entries_beside_which_one_is_lost(entries, expected):
     out = np.full(2, 7.0)
     project_simplex_near(np.array(entries), out, 0.0)
     np.testing.assert_array_equal(out, expected)
+
+
+def test_strategies_in_the_wrong_places_are_refused():
+    game = MatrixGame(np.random.default_rng(0).random((40, 60)))
+    with pytest.raises(ValueError, match=r"x must have shape \(60,\).*got \(40,\)"):
+        game.gap(np.full(40, 1 / 40), np.full(60, 1 / 60))
+    with pytest.raises(ValueError, match="y must have entries >= 0 that sum to 1"):
+        game.gap(np.full(60, 1 / 60), np.ones(40))
+    with pytest.raises(ValueError, match="A must be a matrix of numbers"):
+        MatrixGame("a")
+    with pytest.raises(TypeError, match="method 'eg' has no option 'foo'"):
+        game.solve(method="eg", foo=1)
+
+
+def test_divergence_says_what_may_be_wrong():
+    from optimand.numerical.monotone import FiniteSumOperator, solve_inclusion
+
+    P = np.array([[2.0, 1.0], [1.0, 2.0]])
+    hostile = FiniteSumOperator.from_affine(-P[None], np.ones((1, 2)))
+    found = solve_inclusion(hostile, np.zeros(2), method="eg", step=1.0)
+    assert not found.success
+    assert "not monotone" in found.message
+    tame = FiniteSumOperator.from_affine(P[None], np.ones((1, 2)))
+    found = solve_inclusion(tame, np.zeros(2), method="eg", step=100.0)
+    assert not found.success
+    assert "step" in found.message

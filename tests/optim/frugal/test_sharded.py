@@ -41,7 +41,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
 
 @pytest.mark.parametrize("name", EXACT)
 def test_shards_take_the_same_columns_and_blocks(report, name) -> None:
-    assert report[name]["alone"] == 0.0
+    # Gradients of a part of the batch may be rounded in another way, depending on the processor.
+    assert report[name]["alone"] < 1e-6
 
 
 @pytest.mark.parametrize("name", SUMMED)

@@ -42,7 +42,8 @@ def learning_curves(
         return None
     names = {kind: f"{_split(kind[0])} {kind[1]}" for kind in curves}
     first = next(iter(curves))
-    data = {names[kind]: rows for kind, rows in curves.items()}
+    logarithmic = _early(curves[first], budget)
+    data = {names[kind]: [r for r in rows if r["at"] > 0 or not logarithmic] for kind, rows in curves.items()}
 
     def axis_y(kind: tuple[str, str]) -> Spec:
         values = [row[key] for row in curves[kind] for key in ("y", "low", "high") if key in row]
@@ -51,9 +52,10 @@ def learning_curves(
     averaged = any(row["kind"] == "mean" for row in curves[first])
     several = any(row["kind"] == "mean" and row["seeds"] > 1 for row in curves[first])
     lost = any(row["kind"] == "diverged" for row in curves[first])
+    repeated = any(row.get("repetitions") for row in curves[first])
     # Layers without any data are left out: their scales would complain in the browser's console.
     layers = [_target_line(target)] if target is not None else []
-    layers += [_band()] if several else []
+    layers += [_band()] if several or repeated else []
     layers += [_mean_line(labels)] if averaged else []
     layers += _diverged_lines() if lost else []
     hover = tooltip(("method", "method"), ("at", unit), ("seconds", "seconds"), ("y", "value"), ("seeds", "seeds"))
@@ -61,7 +63,7 @@ def learning_curves(
     spec = {
         **base(340, data, names[first], f"{names[first]} over {unit}, one line for each method"),
         "encoding": {
-            "x": {"field": "at", "type": "quantitative", "title": unit, "axis": X_TICKS, "scale": {"nice": False}},
+            "x": _position(data[names[first]], unit, logarithmic),
             "y": axis_y(first),
             **method_channels(labels),
         },
@@ -73,16 +75,20 @@ def learning_curves(
         Option(name, {"data": {"name": name}, "encoding": {"y": replacement(axis_y(kind))}, **(without if i else {})})
         for i, (kind, name) in enumerate(names.items())
     ]
+    linear = _position(data[names[first]], unit, False)
     axes = [
         Option(unit, {}),
-        Option("seconds", {"encoding": {"x": {"field": "seconds", "title": "seconds charged to the method"}}}),
+        Option("seconds", {"encoding": {"x": replacement({**linear, "field": "seconds", "title": _SECONDS})}}),
     ]
+    if logarithmic:
+        axes.insert(1, Option(f"{unit}, linear", {"encoding": {"x": replacement(linear)}}))
     zoom = [
         Option("whole run", {}),
         Option("last half", {"transform": [{"filter": f"datum.at >= {budget / 2!r}"}]}),
     ]
     sentences = [
-        "Lines are means over the seeds, bands run from the lowest to the highest seed." if several
+        "Lines are means over the seeds and their repetitions, bands hold four of five single repetitions." if repeated
+        else "Lines are means over the seeds, bands run from the lowest to the highest seed." if several
         else "One seed for each method." if averaged else "",
         "The dotted line is the target." if target is not None else "",
         "Runs that diverged or failed are thin dashed lines that end in a cross." if lost else "",
@@ -90,6 +96,24 @@ def learning_curves(
     caption = " ".join(sentence for sentence in sentences if sentence)
     switches = [Switch("metric", metrics), Switch("horizontal axis", axes), Switch("range", zoom)]
     return Chart("Learning curves", caption, spec, [s for s in switches if len(s.options) > 1], wide=True)
+
+
+_SECONDS = "seconds charged to the method"
+
+
+def _early(rows: Rows, budget: int) -> bool:
+    """Whether most positions lie in the first twentieth of the budget, as where they are spaced by ratios."""
+    positions = {row["at"] for row in rows if row["at"] > 0}
+    return sum(at <= budget / 20 for at in positions) > len(positions) / 2
+
+
+def _position(rows: Rows, unit: str, logarithmic: bool) -> Spec:
+    """The channel of the position in the budget."""
+    channel: Spec = {"field": "at", "type": "quantitative", "title": unit, "axis": X_TICKS, "scale": {"nice": False}}
+    if logarithmic:
+        scale = {"type": "log", "nice": False}
+        channel.update(scale=scale, axis=axis(scale, [row["at"] for row in rows]))
+    return channel
 
 
 def _target_line(target: float) -> Spec:
@@ -199,8 +223,8 @@ def tuning_effort(rows: Rows, metric: str, labels: Sequence[str]) -> Chart | Non
     }
     caption = (
         "The best validation value to expect from so many trials. Diamonds are the defaults, the first trial. "
-        "A flat line belongs to a method that needs no tuning here, a line that starts late to one whose defaults "
-        "diverged."
+        "A flat line belongs to a method whose defaults no other trial beat, a line that starts late to one whose "
+        "defaults diverged."
     )
     return Chart("What tuning buys", caption, spec)
 

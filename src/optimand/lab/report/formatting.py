@@ -55,6 +55,8 @@ def interval(value: Interval) -> str:
     if math.isnan(value.mean):
         return DASH
     width = value.half_width
+    if width <= 1e-9 * abs(value.mean):  # rounding, not spread
+        return number(value.mean)
     size = max(abs(value.mean), 0.0 if math.isnan(width) else width)
     if 1e-3 <= size < 1e6 and not (0 < width < 1e-7):
         return unbroken(format_interval(value).replace("-", "−"))
@@ -77,7 +79,7 @@ def seconds(value: float | None) -> str:
         return DASH
     if math.isinf(value):
         return "∞"
-    for factor, unit in ((1e-6, "µs"), (1e-3, "ms")):
+    for factor, unit in ((1e-12, "ps"), (1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms")):
         if value < factor * 1e3:
             return f"{value / factor:.3g} {unit}"
     if value < 100:
@@ -113,7 +115,7 @@ def axis_unit(name: str, largest: float) -> tuple[float, str]:
     if "bytes" in name or "memory" in name:
         units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes")]
     elif "seconds" in name:
-        units = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs")]
+        units = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps")]
     else:
         return 1.0, ""
     return next((pair for pair in units if largest >= pair[0]), units[-1])

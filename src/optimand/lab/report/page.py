@@ -46,7 +46,7 @@ def write_page(results: Results, path: str | Path, *, title: str | None = None) 
     return _write(path, {"title": title or studies[0]["title"], "studies": studies, "paper": None, "claims": None})
 
 
-SMALL_FORM = "Small form: it shows that every claim can be checked; whether it holds is for the full size to say."
+SMALL_FORM = "Small form: claims that rest on a study are not judged, the others are checked in full."
 
 
 def write_claims_page(

@@ -21,6 +21,8 @@ MOST_POINTS = 160  # of one curve
 MOST_SERIES = 4  # metrics shown of one problem
 MOST_AXES = 8  # hyperparameters that the trials can be drawn against
 MOST_DETAILS = 300  # trials of one problem that are shown with all their hyperparameters
+# A metric NAME may come with NAME:q10 and NAME:q90, quantiles of the repetitions within a run: they are its band.
+BAND = (":q10", ":q90")
 
 
 def learning_curves(
@@ -29,8 +31,9 @@ def learning_curves(
     """Curves of the final runs by (split, metric), the problem's own metric on the validation set first.
 
     Runs that ended well are averaged, with the lowest and highest of them as a band; each run that
-    diverged is a curve of its own (``kind`` is ``diverged``, its last point has ``end``). A curve
-    has at most ``points`` points.
+    diverged is a curve of its own (``kind`` is ``diverged``, its last point has ``end``). Where runs recorded
+    quantiles of their repetitions, their means over the runs are the band instead. A curve has at most
+    ``points`` points.
     """
     import polars as pl
 
@@ -40,13 +43,23 @@ def learning_curves(
     first = ("valid", problem.metric)
     order = {"valid": 0, "train": 1, "test": 2}
     kinds: list[tuple[str, str]] = list(finals.select("split", "metric").unique().iter_rows())
+    kinds = [kind for kind in kinds if not kind[1].endswith(BAND)]
     kinds.sort(key=lambda kind: (kind != first, order.get(kind[0], 3), kind[1] != problem.metric, kind[1]))
     curves: dict[tuple[str, str], Rows] = {}
     for split, metric in kinds:
-        frame = finals.filter((pl.col("split") == split) & (pl.col("metric") == metric))
-        rows = [row for name, label in labels.items() for row in _method_curves(frame, name, label, points)]
-        # A metric that is only taken once, at the end, makes no curve.
-        if len({row["at"] for row in rows}) > 1:
+        frame, *bands = (
+            finals.filter((pl.col("split") == split) & (pl.col("metric") == metric + part)) for part in ("", *BAND)
+        )
+        rows = [
+            row
+            for name, label in labels.items()
+            for row in _with_band(_method_curves(frame, name, label, points), bands, name)
+        ]
+        # A metric that is only taken once, at the end, makes no curve; nor do numbers that are on the page already, as
+        # where a problem has no held-out data.
+        if len({row["at"] for row in rows}) > 1 and not any(
+            rows == shown for (_, other), shown in curves.items() if other == metric
+        ):
             curves[split, metric] = rows
         if len(curves) == MOST_SERIES:
             break
@@ -68,6 +81,20 @@ def _method_curves(frame: pl.DataFrame, method: str, label: str, points: int) ->
              "seconds": run["seconds"][i], "y": run["value"][i], "end": i == kept[-1]}
             for i in kept
         ]  # fmt: skip
+    return rows
+
+
+def _with_band(rows: Rows, bands: Sequence[pl.DataFrame], method: str) -> Rows:
+    """The rows of a method with the quantiles of its repetitions, averaged over the runs, as ends of the band."""
+    import polars as pl
+
+    low, high = (
+        dict(frame.filter(pl.col("method") == method).group_by("spent").agg(pl.col("value").mean()).iter_rows())
+        for frame in bands
+    )
+    for row in rows:
+        if row["kind"] == "mean" and row["at"] in low and row["at"] in high:
+            row.update(low=low[row["at"]], high=high[row["at"]], repetitions=True)
     return rows
 
 

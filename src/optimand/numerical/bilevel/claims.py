@@ -12,7 +12,7 @@ from ...core.claims import Claim, Finding, Outcomes, StudySpec
 from ...core.projections import Box
 
 PAPER = "bilevel-penalty"
-DIGITS, RESPLIT = "digits-hyper-cleaning", "digits-hyper-cleaning:splits=by-seed"
+DIGITS, RESPLIT = "digits-hyper-cleaning:splits=fixed", "digits-hyper-cleaning"
 PENALTIES = ("bilevel-penalty", "bilevel-penalty-single", "bilevel-penalty-storm")
 METHODS = (*PENALTIES, "bilevel-implicit", "no-cleaning", "validation-only")
 
@@ -196,7 +196,7 @@ def memory() -> Finding:
     for name, build in (("penalty", double_loop), ("unrolled", unrolled)):
         peaks = []
         for steps in (10, 1000):
-            solver = build(digits_hyper_cleaning().instance(), inner_steps=steps)
+            solver = build(digits_hyper_cleaning(splits="fixed").instance(), inner_steps=steps)
             solver.step()
             tracemalloc.start()
             solver.step()

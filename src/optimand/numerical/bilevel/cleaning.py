@@ -42,13 +42,13 @@ class CleaningData:
 
 @functools.lru_cache(maxsize=8)
 def digits_data(split_seed: int | None = 0, rng_words: tuple[int, ...] = ()) -> CleaningData:
-    """scikit-learn's digits, 800 for training with 40 % of labels redrawn, 200 for validation, 797 for testing.
+    """scikit-learn's digits, 800 for training with 40 % of labels wrong, 200 for validation, 797 for testing.
 
     Pixels are divided by 16 and a column of ones is added. One generator shuffles the images, draws which training
     labels are wrong (each with probability 0.4) and adds 1 to 9 to those, modulo 10.
 
     Args:
-        split_seed: seed of the generator; at 0, 359 of the 800 labels are wrong.
+        split_seed: seed of the generator; at 0, 359 of the 800 labels are wrong, 45 % by chance.
         rng_words: entropy of the generator where ``split_seed`` is None.
 
     Example:

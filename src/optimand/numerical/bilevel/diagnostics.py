@@ -13,6 +13,7 @@ from ...core.validation import check_number
 from ..stationarity import natural_residual
 from .oracle import PairedOracle, checked_projection
 from .penalty import hypergradient
+from .schedules import Curvature
 
 Array = Any
 GROWTH_LIMIT = 1.5
@@ -194,12 +195,32 @@ def confirmed_growth(
     return _ratio(half, full)
 
 
-def growth_text(ratio: float, sigma: float) -> str:
-    """The warning's words."""
-    return (
-        f"penalty gradient grows like 1/sigma: {ratio:.3g} times larger at sigma = {sigma / 2:g} than at {sigma:g}; "
-        "the lower solutions may jump with x, and psi may have no gradient here"
-    )
+DOMINANCE_LIMIT = 10.0
+
+
+def dominance(oracle: PairedOracle, x: Array, y: Array, z: Array, sigma: float) -> float:
+    """How many times larger the curvature in y of ``sigma f + g`` is than that of g; 1 where g is (nearly) linear."""
+    curvature = Curvature()
+    curvature.look(lambda points: oracle.lower(x, points[0], points[1], sigma), [y, z])
+    both, lower = curvature.values
+    return both / lower if lower > 1e-8 * both else 1.0
+
+
+def growth_text(ratio: float, sigma: float, dominance: float = 1.0) -> str:
+    """The warning's words.
+
+    Args:
+        ratio: of the gradients at ``sigma / 2`` and at ``sigma``.
+        sigma: penalty.
+        dominance: see :func:`dominance`; where it is large, y follows f instead of g.
+    """
+    text = f"penalty gradient grows like 1/sigma: {ratio:.3g} times larger at sigma = {sigma / 2:g} than at {sigma:g}; "
+    if dominance > DOMINANCE_LIMIT:
+        return text + (
+            f"sigma f outweighs g, whose curvature is {dominance:.3g} times smaller than that of sigma f + g: scale f "
+            "down, or take a smaller sigma"
+        )
+    return text + "the lower solutions may jump with x, and psi may have no gradient here"
 
 
 NO_DEPENDENCE = (

@@ -134,6 +134,7 @@ def run(
             except OracleBudgetSpent:
                 spent = True
             except FloatingPointError as error:
+                recorder.note(stopped=str(error))
                 raise Diverged(counter.total, str(error)) from error
             if instance.oracle.counter is not counter:
                 raise OptimandError(f"method {method.name!r} replaced the counter of gradient calls")

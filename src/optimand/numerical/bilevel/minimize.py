@@ -13,7 +13,15 @@ from scipy.optimize import OptimizeResult
 
 from ...core.validation import check_choice, check_int, check_number
 from ..limits import Limits, Status, message
-from .diagnostics import GROWTH_LIMIT, NO_DEPENDENCE, PenaltyWarning, confirmed_growth, diagnose, growth_text
+from .diagnostics import (
+    GROWTH_LIMIT,
+    NO_DEPENDENCE,
+    PenaltyWarning,
+    confirmed_growth,
+    diagnose,
+    dominance,
+    growth_text,
+)
 from .double_loop import DoubleLoop
 from .oracle import Level, LevelOracle, PairedOracle
 from .penalty import penalty_value
@@ -89,7 +97,8 @@ def bilevel_minimize(
         both lower problems there is no measure by which an earlier one would be better.
 
     Raises:
-        ValueError: an argument is out of range, a gradient or projection has a wrong shape.
+        ValueError: an argument is out of range, a gradient or projection has a wrong shape, or a function of tensors is
+            detached: f from x and y, or g from y.
         TypeError: an argument is of a wrong kind.
 
     Warns:
@@ -145,7 +154,7 @@ def _loop(
             with np.errstate(over="ignore", invalid="ignore"):
                 solver.step()
         except FloatingPointError as error:
-            return Status.NOT_FINITE, str(error)
+            return Status.NOT_FINITE, f"{error}; if it diverges: project_x, or a smaller alpha"
         if callback is not None and _stops(callback, solver):
             return Status.STOPPED, ""
         # The step's own mapping is cheap, but of the point before and perhaps of a batch: it only says when to look.
@@ -178,6 +187,9 @@ def _result(
         found = _diagnosis(solver)
         f_y, g_y, g_z = oracle.values(solver.x, solver.y, solver.z)
         f_z = oracle.values(solver.x, solver.z, solver.z)[0]
+    psi = penalty_value(f_y, g_y, g_z, sigma)
+    if status is Status.CONVERGED and not math.isfinite(f_z + psi):
+        status, detail = Status.NOT_FINITE, f"gradients are finite, but f is {f_z:g} and the penalty function {psi:g}"
     said: list[str] = []
     growth = math.nan
     if found.finite and found.gradient_norm == 0 and solver.k > 0 and _x_does_nothing(solver):
@@ -185,12 +197,12 @@ def _result(
     elif check_growth and found.finite and status in (Status.CONVERGED, Status.ITERATIONS):
         growth = _growth(solver, sigma, tol, limits)
         if growth > GROWTH_LIMIT:
-            said.append(growth_text(growth, sigma))
+            said.append(growth_text(growth, sigma, dominance(oracle, solver.x, solver.y, solver.z, sigma)))
     counts = {f"n_grad_{kind}": oracle.counter.by_kind.get(kind, 0.0) for kind in ("f", "g")}
     for text in said:
         warnings.warn(text, PenaltyWarning, stacklevel=3)
     return OptimizeResult(  # type: ignore[call-arg]
-        x=solver.x, y=solver.y, z=solver.z, fun=f_z, psi=penalty_value(f_y, g_y, g_z, sigma), sigma=sigma,
+        x=solver.x, y=solver.y, z=solver.z, fun=f_z, psi=psi, sigma=sigma,
         hypergrad_norm=found.mapping, ll_gap=max(found.gap_y, found.gap_z), growth=growth, warnings=said, **counts,
         nit=solver.k, status=int(status), success=status is Status.CONVERGED and not said,
         message=message(status, "; ".join([*([detail] if detail else []), *said])),
@@ -232,9 +244,13 @@ def _oracle(f: Any, g: Any, x0: Any, y0: Any, autodiff: str | None, stochastic: 
         return f, x0, y0
     tensors = [value for value in (x0, y0) if type(value).__module__.split(".")[0] == "torch"]
     if autodiff == "torch" or tensors:
-        from .torch_levels import to_numpy, torch_level
+        from .torch_levels import check_depends, to_numpy, torch_level
 
-        f, g, x0, y0 = torch_level(f, "f"), torch_level(g, "g"), to_numpy(x0), to_numpy(y0)
+        x0, y0 = to_numpy(x0), to_numpy(y0)
+        x, y, none = finite_array("x0", x0), finite_array("y0", y0), (None,) if stochastic else ()
+        check_depends("f", f, x, y, none, "xy")
+        check_depends("g", g, x, y, none, "y")
+        f, g = torch_level(f, "f"), torch_level(g, "g")
     x, y = finite_array("x0", x0), finite_array("y0", y0)
     return LevelOracle(as_level("f", f), as_level("g", g), x.shape, y.shape, stochastic), x, y
 

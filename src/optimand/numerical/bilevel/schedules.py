@@ -15,6 +15,7 @@ from .oracle import PairedOracle
 Array = Any
 Schedule = Callable[[int], float]
 AUTO = "auto"
+REACH = 1.0  # an automatic upper step moves x by at most this times 1 + ‖x‖
 
 
 @dataclass(frozen=True)
@@ -259,6 +260,10 @@ class LowerStep:
             self.value = step_of(curvature, self.share, self.rho)
         return self.value
 
+    def look_anew(self) -> None:
+        """Forget the curvature seen so far: the next step is measured where it is taken."""
+        self.curvature = Curvature()
+
     def state_dict(self) -> dict[str, Any]:
         """The state as plain values."""
         return {"value": self.value, "curvature": self.curvature.state_dict()}
@@ -285,8 +290,9 @@ class UpperStep:
 
     Args:
         alpha: a number > 0, a function of the step k = 1, 2, …, or ``"auto"``: half the inverse of the curvature
-            seen between the last two points, growing by at most the rule's factor a step. A hypergradient that still
-            moves because the lower level does looks like curvature and keeps the step short. For exact gradients only.
+            seen between the last two points, growing by at most the rule's factor a step, and never so long that x
+            moves by more than 1 + ‖x‖. A hypergradient that still moves because the lower level does looks like
+            curvature and keeps the step short. For exact gradients only.
 
     Reference: Malitsky, Mishchenko, "Adaptive gradient descent without descent", ICML 2020, Algorithm 1.
 
@@ -319,10 +325,17 @@ class UpperStep:
             value = min(math.sqrt(1 + self._ratio) * self.value, moved / (2 * turned) if turned > 0 else math.inf)
             if not (0 < value < math.inf):
                 value = self.value
+            # x may run ahead of the lower variables, whose curvature can grow fast with it
+            if _norm(gradient) > 0:
+                value = min(value, REACH * (1 + _norm(x)) / _norm(gradient))
             self._ratio = value / self.value
         self._last = (x, gradient)
         self.value = value
         return value
+
+    def shorten(self) -> None:
+        """Make the next automatic step, from the point of the last one, a quarter as long."""
+        self.value, self._ratio = self.value / 4, 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """The state as plain values."""

@@ -76,8 +76,8 @@ class PenaltyMethod:
 
     def move_x(self, k: int, gradient: Array) -> Array:
         """``P(x - alpha gradient)``; keeps the gradient and the norm of the mapping."""
-        if not np.isfinite(gradient).all():
-            raise FloatingPointError(f"the x-gradient is not finite at step {k}")
+        if not np.isfinite(np.vdot(gradient, gradient)):
+            raise FloatingPointError(f"the x-gradient is not finite, or too large to be squared, at step {k}")
         alpha = self.alpha.update(k, self.x, gradient)
         moved = self.project_x(self.x - alpha * gradient)
         self.gradient, self.mapping = gradient, float(np.linalg.norm(self.x - moved)) / alpha

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,34 @@ Array = Any
 def to_numpy(value: Any) -> Any:
     """A tensor as a NumPy array in float64; anything else as it is."""
     return value.detach().cpu().to(torch.float64).numpy() if isinstance(value, torch.Tensor) else value
+
+
+def check_depends(name: str, fun: Any, x: Array, y: Array, samples: tuple[Any, ...], on: str) -> None:
+    """ValueError where a function of tensors depends, by torch operations, on none of the variables in ``on``.
+
+    Args:
+        name: the argument's name, for the error.
+        fun: the function; a :class:`Level` has gradients of its own and is not asked.
+        x, y: where.
+        samples: its further arguments.
+        on: ``xy`` or ``y``.
+    """
+    if isinstance(fun, Level) or not callable(fun):
+        return
+    x_, y_ = (torch.tensor(np.asarray(a), dtype=torch.float64).requires_grad_() for a in (x, y))
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of float(tensor), of which the level's error says more
+        found = fun(x_, y_, *samples)
+    if not isinstance(found, torch.Tensor) or found.numel() != 1:
+        return  # the level says what is wrong
+    wrt = {"x": x_, "y": y_}
+    slopes: Any = [None]
+    if found.requires_grad:
+        slopes = torch.autograd.grad(found.reshape(()), [wrt[key] for key in on], allow_unused=True)
+    if all(slope is None for slope in slopes):
+        raise ValueError(
+            f"{name} must depend on {' or '.join(on)} by torch operations, got a detached value or a constant"
+        )
 
 
 def torch_level(fun: Any, name: str) -> Level:

@@ -16,11 +16,9 @@ from .oracle import checked_projection
 from .schedules import step_of
 
 Tensors = list[Tensor]
-# So many x-gradients in a row that are exactly zero are taken for a missing dependence.
-ZEROS = 5
-NO_LOWER = (
-    "the lower loss does not depend on lower_params: the closure has to use these tensors, or the module of theirs"
-)
+ZEROS = 5  # so many x-gradients in a row that are exactly zero are taken for a missing dependence
+NO_UPPER = "upper_loss must depend on upper_params or lower_params, got a detached loss or a constant"
+NO_LOWER = "lower_loss does not depend on lower_params: the closure has to use these tensors, or the module of theirs"
 Closure = Callable[..., Any]
 
 
@@ -86,8 +84,7 @@ def holding(params: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None
 
 
 class Randomness:
-    """The state of torch's generators of the devices that are in use: kept and put back, so that an evaluation at y
-    and one at z meet the same dropout masks and the same draws."""
+    """The state of torch's generators of the devices in use: kept and put back, so that y and z meet the same draws."""
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self._devices = sorted({t.device.index or 0 for t in tensors if t.device.type == "cuda"})
@@ -114,11 +111,11 @@ def scalar_loss(name: str, closure: Callable[..., Any], k: int, *arguments: Any)
     return loss.reshape(())
 
 
-def gradients(loss: Tensor, wrt: Sequence[Tensor]) -> tuple[Tensors, bool]:
+def gradients(loss: Tensor, wrt: Sequence[Tensor], keep: bool = False) -> tuple[Tensors, bool]:
     """Gradients of a loss, zero where it does not depend on a tensor; and whether it depends on any."""
     if not loss.requires_grad:
         return [torch.zeros_like(p) for p in wrt], False
-    found = torch.autograd.grad(loss, list(wrt), allow_unused=True)
+    found = torch.autograd.grad(loss, list(wrt), allow_unused=True, retain_graph=keep)
     filled = [torch.zeros_like(p) if d is None else d for p, d in zip(wrt, found, strict=True)]
     return filled, any(d is not None for d in found)
 
@@ -167,7 +164,7 @@ class PairedLosses:
     Args:
         x, y, z: the parameters; closures see x and z, and z holds y while they are evaluated there.
         modules: owners of buffers, which belong to z: only :meth:`lower` at z may change them.
-        warn: called with a key and a text when no loss depends on x, or the lower one not on z.
+        warn: called with a key and a text when no loss depends on x.
     """
 
     def __init__(
@@ -176,6 +173,13 @@ class PairedLosses:
         self.x, self.y, self.z, self.modules, self.warn = x, y, z, modules, warn
         self.random = Randomness([*x, *z])
         self._zero = 0
+        self._checked = False
+
+    def _check_upper(self, loss: Tensor) -> None:
+        """ValueError where the upper loss depends on neither x nor z; at the first loss this takes a backward pass."""
+        self._checked = loss.requires_grad and (self._checked or gradients(loss, [*self.x, *self.z], keep=True)[1])
+        if not self._checked:
+            raise ValueError(NO_UPPER)
 
     def lower(
         self, k: int, sigma: float, f: Closure, g: Closure, samples: Any
@@ -185,6 +189,7 @@ class PairedLosses:
         with torch.enable_grad(), holding(self.z, self.y), buffers_kept(self.modules):
             lower = scalar_loss("lower_loss", g, k, self.x, self.z, samples)
             upper = scalar_loss("upper_loss", f, k, self.x, self.z, samples)
+            self._check_upper(upper)
             h_y, _ = gradients(sigma * upper + lower, self.z)
         end = self.random.get()
         self.random.set(begin)
@@ -193,7 +198,7 @@ class PairedLosses:
             g_z, depends = gradients(at_z, self.z)
         self.random.set(end)
         if not depends:
-            self.warn("lower", NO_LOWER)
+            raise ValueError(NO_LOWER)
         _check_finite("lower gradient", k, [*h_y, *g_z])
         return h_y, g_z, float(upper.detach()), float(at_z.detach())
 
@@ -203,6 +208,7 @@ class PairedLosses:
         with torch.enable_grad(), holding(self.z, self.y), buffers_kept(self.modules):
             g_y, lower_depends = gradients(scalar_loss("lower_loss", g, k, self.x, self.z, samples), self.x)
             upper = scalar_loss("upper_loss", f, k, self.x, self.z, samples)
+            self._check_upper(upper)
             f_x, upper_depends = gradients(upper, self.x)
         end = self.random.get()
         self.random.set(begin)

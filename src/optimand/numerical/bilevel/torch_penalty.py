@@ -65,9 +65,9 @@ class PenaltyBilevel:
     Raises:
         TypeError, ValueError: an argument is of a wrong kind or out of range.
 
-    Memory: one copy of the lower parameters; with ``"storm"`` two more for the estimates (the previous point is
-    recovered from them; with a lower projection or optimizer it is kept, which takes another two). ``lower_lr="auto"``
-    keeps two directions.
+    Memory: one copy of the lower parameters, two more within a step; with ``"storm"`` two more for the estimates (the
+    previous point is recovered from them; with a lower projection or optimizer it is kept, which takes another two).
+    ``lower_lr="auto"`` keeps two directions.
 
     Reference: Kwon, Kwon, Wright, Nowak, arXiv 2309.01753, Algorithms 1 and 2.
 
@@ -133,8 +133,6 @@ class PenaltyBilevel:
         self._estimates: tuple[Tensors, Tensors, Tensors] | None = None
         self._previous: dict[str, Tensors | float] = {}
 
-    # ----------------------------------------------------------------- public
-
     def step(self, upper_loss: Closure, lower_loss: Closure, batch: Any = None) -> StepReport:
         """One step.
 
@@ -145,8 +143,11 @@ class PenaltyBilevel:
                 some, called anew for every lower step and for the x-gradient.
 
         Raises:
-            FloatingPointError: a loss or a gradient is not finite; what belongs to it is not applied.
+            FloatingPointError: a loss or a gradient is not finite.
             TypeError: a closure returns something else than a scalar tensor.
+            ValueError: the upper loss depends on neither level's parameters, or the lower loss not on its own.
+
+            After any error x, y and z are where the step began.
 
         Warns:
             PenaltyWarning: no loss depends on x, or float32 is too short for the penalty.
@@ -156,7 +157,14 @@ class PenaltyBilevel:
         self._warn_of_cancellation(sigma)
         draw = batch if callable(batch) else lambda: batch
         take = self._momentum_step if self.momentum else self._plain_step
-        report = take(k, sigma, upper_loss, lower_loss, draw)
+        begin = [p.detach().clone() for p in (*self.y, *self.z)]  # x moves last, when all is known to be finite
+        try:
+            report = take(k, sigma, upper_loss, lower_loss, draw)
+        except BaseException:  # also an interrupt: the lower variables have moved by then
+            with torch.no_grad():
+                for p, value in zip((*self.y, *self.z), begin, strict=True):
+                    p.copy_(value)
+            raise
         self.k = k
         return report
 
@@ -244,8 +252,6 @@ class PenaltyBilevel:
             if optimizer is not None:
                 optimizer.load_state_dict(one)
 
-    # ------------------------------------------------------------- algorithms
-
     def _plain_step(self, k: int, sigma: float, f: Closure, g: Closure, draw: Callable[[], Any]) -> StepReport:
         """Algorithm 1."""
         self._look(k, sigma, f, g, draw)
@@ -313,8 +319,6 @@ class PenaltyBilevel:
                     else [p.detach().add(e, alpha=lr) for p, e in zip(ps, estimate, strict=True)]
                 )
         return found
-
-    # ----------------------------------------------------------------- pieces
 
     def _lower_lr(self, k: int) -> float:
         return self._lower_schedule(k) if self._lower_schedule else self._curvature.value

@@ -19,9 +19,9 @@ from optimand.core.validation import check_choice, check_int, check_number
 from optimand.numerical.limits import Limits, Status
 
 from .inner import SOLVERS, make_solver
-from .kkt import KKT, assemble
+from .kkt import KKT, RELATIVE, assemble
 from .merit import MeritSlope, merit
-from .nlp import EqualityProblem, Evaluations, finite_vector, is_finite
+from .nlp import EqualityProblem, Evaluations, Point, finite_vector, is_finite, wrong_derivative
 from .regularized import regularized_kkt
 from .sketch import check_sketch
 
@@ -46,7 +46,7 @@ class Settings:
     maxiter: int = 10_000
     max_inner: int = 100_000
     max_seconds: float | None = None
-    singular_tol: float = 1e-2
+    singular_tol: float | None = 1e-2
     singular: str = "stop"
     curvature_tol: float = 1e-6
     eta1: float = 1.0
@@ -62,8 +62,9 @@ class Settings:
         check_choice("singular", self.singular, ("stop", "regularize"))
         check_int("maxiter", self.maxiter, low=0)
         check_int("max_inner", self.max_inner, low=1)
-        for name in ("tol", "singular_tol"):
-            check_number(name, getattr(self, name), low=0)
+        check_number("tol", self.tol, low=0)
+        if self.singular_tol is not None:
+            check_number("singular_tol", self.singular_tol, low=0)
         check_number("curvature_tol", self.curvature_tol)
         for name in ("eta1", "eta2", "delta", "xi_b"):
             check_number(name, getattr(self, name), low=0, low_open=True)
@@ -100,9 +101,12 @@ class AdaSketchNewton:
         self.lowest = UNBOUNDED * max(1.0, abs(self.point.f))
         self.eta1, self.eta2, self.delta = settings.eta1, settings.eta2, settings.delta
         self.nit = self.n_inner = self.idle = 0
-        self.detail = ""
+        self.detail = self.sentence = ""
+        self.step = np.zeros(self.evals.n)
         self.history: dict[str, list[float]] = {name: [] for name in HISTORY}
-        matrix_free = problem.hess is None or isinstance(self.point.J, LinearOperator)
+        self.matrix_free = matrix_free = problem.hess is None or isinstance(self.point.J, LinearOperator)
+        if matrix_free and problem.hessp is None:
+            raise ValueError("hessp must be given where jac returns a LinearOperator")
         if matrix_free and settings.singular == "regularize":
             raise ValueError("singular must be 'stop' without matrices (hessp, LinearOperator), got 'regularize'")
         if matrix_free and settings.sketch not in ("gaussian", "gmres", "minres"):
@@ -115,21 +119,27 @@ class AdaSketchNewton:
     def run(self, limits: Limits, callback: Callable[[AdaSketchNewton], Any] | None = None) -> Status:
         """Iterate to convergence, a limit, or a failure."""
         with np.errstate(all="ignore"):
-            while True:
-                self.detail = f"KKT residual {self.point.kkt:.3g} at iteration {self.nit}"
-                if self.point.kkt <= self.settings.tol:
-                    return Status.CONVERGED
-                status = limits.reached(self.nit) or self._iterate(limits)
-                if status is not None:
-                    return status
-                self._note()
-                if self.point.f < self.lowest:
-                    return Status.UNBOUNDED
-                if self.idle >= IDLE_STEPS and self.point.kkt > self.settings.tol:
-                    self.detail = f"KKT residual {self.best.kkt:.3g}, {IDLE_STEPS} steps within rounding"
-                    return Status.STALLED
-                if callback is not None and callback(self):
-                    return Status.STOPPED
+            status = self._run(limits, callback)
+            if status == Status.STALLED:
+                self.detail = "; ".join([self.detail, *self._why_stalled()])
+        return status
+
+    def _run(self, limits: Limits, callback: Callable[[AdaSketchNewton], Any] | None) -> Status:
+        while True:
+            self.detail = f"KKT residual {self.point.kkt:.3g} at iteration {self.nit}"
+            if self.point.kkt <= self.settings.tol:
+                return Status.CONVERGED
+            status = limits.reached(self.nit) or self._iterate(limits)
+            if status is not None:
+                return status
+            self._note()
+            if self.point.f < self.lowest:
+                return Status.UNBOUNDED
+            if self.idle >= IDLE_STEPS and self.point.kkt > self.settings.tol:
+                self.detail = f"KKT residual {self.best.kkt:.3g}, {IDLE_STEPS} steps within rounding"
+                return Status.STALLED
+            if callback is not None and callback(self):
+                return Status.STOPPED
 
     def _iterate(self, limits: Limits) -> Status | None:
         s, point, evals = self.settings, self.point, self.evals
@@ -145,7 +155,7 @@ class AdaSketchNewton:
         if kkt.A is None and s.singular == "regularize":
             kkt = regularized_kkt(H, point.J, s.curvature_tol, s.xi_b)
         if kkt.A is None:
-            self.detail = f"the Jacobian at iteration {self.nit}: λmin(G Gᵀ) = {kkt.gram_min:.3g}"
+            self.sentence = self._why_singular(kkt.gram_min)
             return Status.SINGULAR
         if not math.isfinite(kkt.a_norm):
             self.detail = f"the norm of the KKT matrix at iteration {self.nit}"
@@ -157,7 +167,38 @@ class AdaSketchNewton:
         if status is not None:
             self.detail = f"the KKT system at iteration {self.nit}"
             return status
-        return self._line_search(inner.x, q, kkt.shift, inner.count)
+        return self._line_search(inner.x, q, kkt, inner.count)
+
+    def _why_singular(self, gram_min: float) -> str:
+        tol = self.settings.singular_tol
+        text = f"the gradients of the constraints count as linearly dependent at iteration {self.nit}: "
+        if tol is None:
+            text += f"scaled to length 1, they have λmin(G Gᵀ) < {RELATIVE:g}"
+        else:
+            text += f"λmin(G Gᵀ) = {gram_min:.3g} < singular_tol = {tol:g}"
+        hints = [] if self.matrix_free else ["singular='regularize' goes on from such points"]
+        if tol and gram_min > 0:
+            hints.append("a smaller singular_tol passes more of them")
+        return "; ".join([text, *hints, *self._why_violated(self.point)])
+
+    def _why_violated(self, point: Point) -> list[str]:
+        violation = math.sqrt(point.c2)
+        text = f"the constraints may be infeasible or badly scaled, ‖c‖ = {violation:.3g}"
+        return [text] if violation > self.settings.tol else []
+
+    def _why_stalled(self) -> list[str]:
+        """What may be behind it, in words."""
+        try:
+            wrong = wrong_derivative(self.evals.problem, self.point, self.step)
+        except ArithmeticError:  # of plain Python numbers near the point
+            wrong = ""
+        if wrong:
+            return [wrong]
+        hints = []
+        if self.settings.sketch != "exact" and max(self.history["n_inner"], default=0) >= self.settings.max_inner:
+            hints.append("the linear solves ended at max_inner: sketch='exact' has none")
+        best = self.best
+        return hints + (self._why_violated(best) if best.c2 > 0.01 * best.kkt2 else [])
 
     def _direction(self, kkt: KKT, slope: MeritSlope, inner: Any, limits: Limits) -> tuple[float, Status | None]:
         """Solve until the step is accurate and a descent direction; penalties and accuracy move on the way."""
@@ -189,12 +230,13 @@ class AdaSketchNewton:
             if paper:
                 self.delta = max(min(self.delta, trial), DELTA_FLOOR)
 
-    def _line_search(self, d: np.ndarray, q: float, shift: float, inner: int) -> Status | None:
+    def _line_search(self, d: np.ndarray, q: float, kkt: KKT, inner: int) -> Status | None:
         """Armijo on the merit function; near the solution its differences drown in rounding, hence the slack."""
         point, n = self.point, self.evals.n
         start = merit(point, self.eta1, self.eta2)
         slack = 10 * EPS * max(1.0, abs(start))
-        dx, dlam = d[:n], d[n:]
+        self.step = dx = d[:n]
+        dlam = d[n:]
         for halvings in range(HALVINGS + 1):
             alpha = 0.5**halvings
             try:
@@ -214,7 +256,8 @@ class AdaSketchNewton:
             self.best, self.idle = trial, 0
         elif value < start - slack:
             self.idle = 0
-        record = (alpha, halvings, inner, self.eta1, self.eta2, self.delta, shift, q, value, start)
+        steps = (alpha, halvings, inner, self.eta1, self.eta2, self.delta)
+        record = (*steps, kkt.shift, float(kkt.regularized), q, value, start)
         for name, entry in zip(STEP_HISTORY, record, strict=True):
             self.history[name].append(entry)
         return None
@@ -257,5 +300,7 @@ class AdaSketchNewton:
         self._note()
 
 
-STEP_HISTORY = ("alpha", "halvings", "n_inner", "eta1", "eta2", "delta", "shift", "slope", "merit", "merit_before")
+STEP_HISTORY = (
+    "alpha", "halvings", "n_inner", "eta1", "eta2", "delta", "shift", "regularized", "slope", "merit", "merit_before"
+)  # fmt: skip
 HISTORY = ("kkt", "fun", *STEP_HISTORY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ def torch_problem(
         The problem, with both ``hess`` and ``hessp``.
 
     Raises:
-        ValueError: an inequality, or ``x0`` is not a finite vector.
+        ValueError: an inequality, ``x0`` is not a finite vector, or a value does not depend on x by torch operations.
 
     Example:
         >>> import torch
@@ -43,6 +44,9 @@ def torch_problem(
     """
     start = finite_vector("x0", x0.detach().cpu().numpy() if isinstance(x0, torch.Tensor) else x0)
     functions = _functions(constraints)
+    _check_depends("fun", fun, start, "; for a constant objective return 0 * x.sum()")
+    for function in functions:
+        _check_depends("constraints", function, start)
 
     def objective(x: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(fun(x), dtype=x.dtype).reshape(())
@@ -72,6 +76,16 @@ def torch_problem(
         lam0=lam0,
         name=name,
     )
+
+
+def _check_depends(name: str, function: Callable[[torch.Tensor], Any], x: Vector, hint: str = "") -> None:
+    """ValueError where torch could not differentiate the value: what is detached would pass for a constant."""
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of float(tensor), of which the error says more
+        value = function(_tensor(x).requires_grad_())
+    if not isinstance(value, torch.Tensor) or not value.requires_grad:
+        kind = "a detached tensor" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
+        raise ValueError(f"{name} must return a tensor that depends on x by torch operations, got {kind}{hint}")
 
 
 def _functions(constraints: Any) -> list[Callable[[torch.Tensor], Any]]:

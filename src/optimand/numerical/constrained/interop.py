@@ -182,7 +182,7 @@ def build_problem(
         return one.values(x) if one else np.concatenate([piece.values(x) for piece in pieces])
 
     def jacobian(x: Vector) -> Any:
-        return one.jacobian(x) if one else _stack([piece.jacobian(x) for piece in pieces])
+        return one.jacobian(x) if one else _stack([piece.jacobian(x) for piece in pieces], sizes, x.size)
 
     def hessian(x: Vector, lam: Vector) -> Any:
         if second is not None:
@@ -193,12 +193,14 @@ def build_problem(
             H = H + piece.curvature(x, v)
         return H
 
+    exact = supplied and second is not None and all(p.supplied and p.hess_vec is not None for p in pieces)
+    called = {"grad": "jac", "jac": "jac of the constraints", "hess": "hess" if exact else ""}
     if sum(sizes) == start.size:
         for piece in pieces:
             _check_square(piece, start)
     return EqualityProblem(
         fun=value, grad=grad, cons=cons, jac=jacobian, hess=hessian, x0=start, lam0=lam0,
-        name=getattr(fun, "__name__", ""),
+        name=getattr(fun, "__name__", ""), called=called,
     )  # fmt: skip
 
 
@@ -236,9 +238,12 @@ class _Joint:
         return self.found
 
 
-def _stack(parts: list[Any]) -> Any:
+def _stack(parts: list[Any], sizes: list[int], n: int) -> Any:
     if any(isinstance(part, LinearOperator) for part in parts):
         raise ValueError("constraints must be a single one where its Jacobian is a LinearOperator")
+    for i, (part, size) in enumerate(zip(parts, sizes, strict=True)):
+        if part.shape != (size, n):
+            raise ValueError(f"jac of constraint {i} must return a matrix of shape {(size, n)}, got {part.shape}")
     if any(issparse(part) for part in parts):
         return vstack([csr_array(part) for part in parts], format="csr")
     return np.vstack(parts)
@@ -297,7 +302,7 @@ def adasketch_newton(
         >>> found.x.round(5).tolist()
         [1.0, 1.0]
     """
-    from .minimize import solve_problem
+    from .minimize import USERS, solve_problem
 
     if bounds is not None:
         raise ValueError("bounds must be None: inequalities are unsupported")
@@ -307,6 +312,9 @@ def adasketch_newton(
         def second(x: Vector, *rest: Any) -> Vector:
             return np.column_stack([hessp(x, column, *rest) for column in np.eye(x.size)])
 
-    lam0 = options.pop("lam0", None)
+    lam0, disp = options.pop("lam0", None), options.pop("disp", False)
     problem = build_problem(fun, x0, jac, second, constraints, lam0, tuple(args))
-    return solve_problem(problem, callback=callback, **options)
+    found = solve_problem(problem, callback=callback, **{**USERS, **options})
+    if disp:
+        print(found.message)
+    return found

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dgeqrf, dormqr, dpotrf, dsyevd
-from scipy.sparse import block_array, csc_array, csr_array, eye_array, issparse
+from scipy.sparse import block_array, csc_array, csr_array, diags_array, eye_array, issparse
 from scipy.sparse.linalg import LinearOperator, cg, eigsh, splu
 
 from .nlp import Vector
@@ -26,13 +26,17 @@ from .nlp import Vector
 DENSE_TESTS = 500  # unknowns up to which a sparse problem's eigenvalues are taken from dense copies
 SMALL_GRAM = 64  # constraints up to which the matrix-free form makes G Gᵀ (m × m) by m products
 LANCZOS, LANCZOS_PRODUCTS_ARE_CHEAP = 30, 200  # most vectors for operators, and for sparse matrices
+RELATIVE = 1e-8  # least eigenvalue of G Gᵀ, the rows scaled to length 1, where no threshold is given
 LANCZOS_MEMORY = 20_000_000  # numbers in the vectors beyond the first 30
 PROBES = 32  # random vectors for a Frobenius norm that cannot be summed
 
 
 @dataclass(slots=True)
 class KKT:
-    """A = [[B, Gᵀ], [G, 0]] with B = H + shift·I, and Frobenius norms; ``A`` is None where G is singular."""
+    """A = [[B, Gᵀ], [G, 0]] with B = H + shift·I, and Frobenius norms; ``A`` is None where G is singular.
+
+    ``gram_min`` is λmin(G Gᵀ), or with a relative threshold a positive lower bound of it.
+    """
 
     A: Any
     gram_min: float
@@ -40,6 +44,7 @@ class KKT:
     b_norm: float = math.nan
     g_norm: float = math.nan
     h_norm: float = math.nan
+    regularized: bool = False
 
     @property
     def a_norm(self) -> float:
@@ -56,14 +61,15 @@ class KKT:
 
 
 def assemble(
-    H: Any, G: Any, *, singular_tol: float, curvature_tol: float, xi_B: float, rng: np.random.Generator
+    H: Any, G: Any, *, singular_tol: float | None, curvature_tol: float, xi_B: float, rng: np.random.Generator
 ) -> KKT:
     """The KKT matrix of an iteration in the form that H and G have.
 
     Args:
         H: Hessian of the Lagrangian, (n, n).
         G: Jacobian, (m, n).
-        singular_tol: below it, λmin(G Gᵀ) counts as 0 and no matrix is made.
+        singular_tol: below it, λmin(G Gᵀ) counts as 0 and no matrix is made; None compares the rows of G scaled to
+            length 1 with ``RELATIVE``, so that the units of the constraints do not matter.
         curvature_tol: where λmin(Zᵀ H Z) on the null space of G is below it, B = H + (ξ_B + ‖H‖_F) I.
         xi_B: ξ_B.
         rng: for the probes of the matrix-free form.
@@ -75,11 +81,24 @@ def assemble(
     return dense_kkt(H, G, singular_tol, curvature_tol, xi_B)
 
 
-def dense_kkt(H: Vector, G: Vector, singular_tol: float, curvature_tol: float, xi_B: float) -> KKT:
+def _lowest_of_gram(gram: Vector, singular_tol: float | None) -> tuple[float, bool]:
+    """λmin of a Gram matrix, or a positive lower bound with a relative threshold, and whether it counts as 0."""
+    lowest = float(dsyevd(gram, compute_v=0)[0][0])
+    if singular_tol is not None:
+        return lowest, not lowest >= singular_tol
+    squares = np.diag(gram)
+    if not (squares > 0).all():
+        return 0.0, True
+    scale = 1 / np.sqrt(squares)
+    relative = float(dsyevd(gram * np.outer(scale, scale), compute_v=0)[0][0])
+    return max(lowest, relative * float(squares.min())), not relative >= RELATIVE
+
+
+def dense_kkt(H: Vector, G: Vector, singular_tol: float | None, curvature_tol: float, xi_B: float) -> KKT:
     """Everything exact, a few LAPACK calls."""
     m, n = G.shape
-    gram_min = float(dsyevd(G @ G.T, compute_v=0)[0][0])
-    if not gram_min >= singular_tol:
+    gram_min, singular = _lowest_of_gram(G @ G.T, singular_tol)
+    if singular:
         return KKT(None, gram_min)
     H2 = float(np.vdot(H, H))
     h_norm = math.sqrt(H2)
@@ -106,24 +125,25 @@ def _curvature_below(H: Vector, G: Vector, tol: float) -> bool:
     return bool(dpotrf(reduced, overwrite_a=1)[1] != 0)
 
 
-def sparse_kkt(H: csr_array, G: csr_array, singular_tol: float, curvature_tol: float, xi_B: float) -> KKT:
+def sparse_kkt(H: csr_array, G: csr_array, singular_tol: float | None, curvature_tol: float, xi_B: float) -> KKT:
     """Sparse matrices; eigenvalues by dense copies of small problems, else by Lanczos with sparse factors of G Gᵀ."""
     m, n = G.shape
     small = n + m <= DENSE_TESTS
     gram = csc_array(G @ G.T)
+    solve_gram: Callable[[Vector], Vector] | None = None
     if small:
-        gram_min, factor = float(dsyevd(gram.toarray(), compute_v=0)[0][0]), None
+        gram_min, singular = _lowest_of_gram(gram.toarray(), singular_tol)
     else:
-        gram_min, factor = _gram_by_factor(gram)
-    if not gram_min >= singular_tol:
+        gram_min, singular, solve_gram = _gram_by_factor(gram, singular_tol)
+    if singular:
         return KKT(None, gram_min)
     h_norm = math.sqrt(float(H.data @ H.data))
     shift, B = 0.0, H
     if m < n:
-        if factor is None:
+        if solve_gram is None:
             low = _curvature_below(H.toarray(), G.toarray(), curvature_tol)
         else:
-            low = _lowest_on_null_space(H, G, factor.solve, curvature_tol, many_vectors(n)) < curvature_tol
+            low = _lowest_on_null_space(H, G, solve_gram, curvature_tol, many_vectors(n)) < curvature_tol
         if low:
             shift = xi_B + h_norm
             B = csr_array(H + shift * eye_array(n))
@@ -131,18 +151,29 @@ def sparse_kkt(H: csr_array, G: csr_array, singular_tol: float, curvature_tol: f
     return KKT(A, gram_min, shift, math.sqrt(float(B.data @ B.data)), math.sqrt(float(G.data @ G.data)), h_norm)
 
 
-def _gram_by_factor(gram: csc_array) -> tuple[float, Any]:
-    """λmin(G Gᵀ) by inverse Lanczos iterations, and the sparse factors; (0, None) where it is singular."""
-    try:
-        factor = splu(gram)
-    except RuntimeError:  # "Factor is exactly singular"
-        return 0.0, None
+def _gram_by_factor(
+    gram: csc_array, singular_tol: float | None
+) -> tuple[float, bool, Callable[[Vector], Vector] | None]:
+    """As ``_lowest_of_gram`` by sparse factors and inverse Lanczos iterations, and solves with the matrix."""
     m = gram.shape[0]
+    squares = gram.diagonal() if singular_tol is None else np.ones(m)
+    if not (squares > 0).all():
+        return 0.0, True, None
+    scale = 1 / np.sqrt(squares)
+    try:
+        factor = splu(gram if singular_tol is not None else csc_array(diags_array(scale) @ gram @ diags_array(scale)))
+    except RuntimeError:  # "Factor is exactly singular"
+        return 0.0, True, None
+
+    def solve(v: Vector) -> Vector:
+        return np.asarray(scale * factor.solve(scale * v))
+
     if m <= 2:
-        return float(np.linalg.eigvalsh(gram.toarray())[0]), factor
+        return *_lowest_of_gram(gram.toarray(), singular_tol), solve
     inverse = LinearOperator((m, m), matvec=factor.solve, dtype=np.float64)
-    largest = eigsh(inverse, k=1, which="LA", tol=1e-3, v0=_start_vector(m), return_eigenvectors=False)[0]
-    return (1 / float(largest) if largest > 0 else 0.0), factor
+    largest = float(eigsh(inverse, k=1, which="LA", tol=1e-3, v0=_start_vector(m), return_eigenvectors=False)[0])
+    lowest = 1 / largest if largest > 0 else 0.0
+    return lowest * float(squares.min()), not lowest >= (RELATIVE if singular_tol is None else singular_tol), solve
 
 
 def _start_vector(size: int) -> Vector:
@@ -164,7 +195,7 @@ def _lowest_on_null_space(
 
 
 def operator_kkt(
-    H: Any, G: Any, singular_tol: float, curvature_tol: float, xi_B: float, rng: np.random.Generator
+    H: Any, G: Any, singular_tol: float | None, curvature_tol: float, xi_B: float, rng: np.random.Generator
 ) -> KKT:
     """Products only: neither B nor G is formed.
 
@@ -173,18 +204,22 @@ def operator_kkt(
     * Frobenius norms: ‖M‖_F² = E‖M z‖² for random signs z, averaged over 32 probes (standard deviation of the square
       at most √(2/32) = 25 % of it, far less for matrices with many comparable rows); tr(H) from the same probes.
     * λmin(G Gᵀ): from the m × m Gram matrix, made by m products, up to 64 constraints; beyond that ``lowest_ritz``
-      over at most 200 vectors.
+      over at most 200 vectors, where a relative threshold is one relative to a Rayleigh quotient of G Gᵀ.
     * λmin(Zᵀ H Z): ``lowest_ritz`` over at most 30 vectors. The projection on null(G) uses the Gram matrix or, beyond
       64 constraints, conjugate gradients on G Gᵀ.
     """
     m, n = G.shape
     if m <= SMALL_GRAM:
         gram = np.column_stack([G @ (G.T @ e) for e in np.eye(m)])
-        gram_min = float(np.linalg.eigvalsh(gram)[0])
+        gram_min, singular = _lowest_of_gram(gram, singular_tol)
     else:
         gram_operator = LinearOperator((m, m), matvec=lambda v: G @ (G.T @ v), dtype=np.float64)
+        if singular_tol is None:
+            v = _start_vector(m)
+            singular_tol = RELATIVE * float(np.sum((G.T @ v) ** 2)) / float(v @ v)
         gram_min = lowest_ritz(gram_operator, lambda v: v, m, singular_tol, many_vectors(m))
-    if not gram_min >= singular_tol:
+        singular = not gram_min >= singular_tol
+    if singular:
         return KKT(None, gram_min)
     probes = rng.choice((-1.0, 1.0), size=(PROBES, n))
     HZ = np.array([H @ z for z in probes])

@@ -70,6 +70,13 @@ class Trace:
         index = int(np.searchsorted(self.calls, calls, side="right"))
         return self.residuals[index - 1] if index else math.inf
 
+    @property
+    def stopped(self) -> str:
+        """Why the method ended before the budget without calling that a success, in its own words; else empty."""
+        if self.result is None or getattr(self.result, "success", False):
+            return ""
+        return str(getattr(self.result, "message", "") or "the method says that it did not succeed")
+
     def calls_to(self, residual: float) -> float:
         """The oracle calls after which the best residual was at most that; infinity where it never was."""
         reached = (c for c, r in zip(self.calls, self.residuals, strict=True) if r <= residual)

@@ -18,6 +18,9 @@ from .adasketch import AdaSketchNewton, Settings
 from .interop import build_problem
 from .nlp import EqualityProblem, finite_vector
 
+# where it differs from the paper's algorithm, which stops where λmin(G Gᵀ) < 0.01, whatever the constraints' units
+USERS = {"singular": "regularize", "singular_tol": None}
+
 
 def solve_problem(
     problem: EqualityProblem,
@@ -28,6 +31,8 @@ def solve_problem(
     **options: Any,
 ) -> OptimizeResult:
     """Solve a ready ``EqualityProblem``; ``minimize_equality`` explains the options, the result and the errors.
+
+    By default this is the paper's algorithm, with ``singular="stop"`` and ``singular_tol=1e-2``.
 
     Args:
         problem: functions, derivatives and start.
@@ -81,6 +86,16 @@ def _after_iteration(callback: Callable[..., Any]) -> Callable[[AdaSketchNewton]
     return call
 
 
+def _message(solver: AdaSketchNewton, status: Status) -> str:
+    if solver.sentence:
+        return solver.sentence
+    regularized = int(sum(solver.history["regularized"]))
+    if regularized:
+        times = "1 iteration" if regularized == 1 else f"{regularized} iterations"
+        solver.detail += f"; regularized at {times}, the gradients of the constraints being dependent"
+    return message(status, solver.detail)
+
+
 def _result(solver: AdaSketchNewton, status: Status) -> OptimizeResult:
     best, evals = solver.best, solver.evals
     return OptimizeResult(  # type: ignore[call-arg]
@@ -97,7 +112,7 @@ def _result(solver: AdaSketchNewton, status: Status) -> OptimizeResult:
         nhev=evals.nhev,
         success=status == Status.CONVERGED,
         status=int(status),
-        message=message(status, solver.detail),
+        message=_message(solver, status),
         eta1=solver.eta1,
         eta2=solver.eta2,
         delta=solver.delta,
@@ -147,9 +162,11 @@ def minimize_equality(
               ‖r‖ ≤ θ δ ‖b‖ only, δ falling with every failed descent test, for a fifth of the inner work.
             * theta (1.0): θ, a number above 0 or ``theta(k, b_norm)``; min(1, ‖b‖) makes convergence superlinear.
             * maxiter (10 000), max_inner (100 000, per iteration), max_seconds (None): caps.
-            * singular_tol (1e-2): below it λmin(G Gᵀ) ends the run with status SINGULAR, or, with singular
-              (``stop``) set to ``regularize``, the iteration solves [[B, Gᵀ], [G, −ρI]] d = b with ρ = 0.01 instead,
-              which starts with dependent constraint gradients need; singular_tol=1e-8 then keeps it to those.
+            * singular (``regularize``): what happens where the gradients of the constraints, the rows of G, are
+              dependent: the iteration solves [[B, Gᵀ], [G, −ρI]] d = b with ρ = 0.01, and the message says how many
+              did; ``stop`` ends with status SINGULAR, as the paper does.
+            * singular_tol (None): they count as dependent where λmin(G Gᵀ) is below it; None compares rows scaled to
+              length 1 with 1e-8, whatever the units of the constraints. The paper has 1e-2.
             * curvature_tol (1e-6): below it λmin(Zᵀ H Z) gets the Hessian shifted by ξ_B + ‖H‖_F.
             * eta1 (1), eta2 (0.1), delta (0.1): starting penalties and accuracy, above 0; xi_b (0.1): ξ_B > 0;
               beta (0.1): Armijo's factor in (0, ½); nu (1.5): factor of the penalties' changes, above 1.
@@ -184,7 +201,7 @@ def minimize_equality(
         problem = torch_problem(fun, x0, constraints, lam0)
     else:
         problem = build_problem(fun, x0, jac, hess, constraints, lam0)
-    return solve_problem(problem, rng=rng, callback=callback, state=state, **options)
+    return solve_problem(problem, rng=rng, callback=callback, state=state, **{**USERS, **options})
 
 
 def _takes_tensors(fun: Any, x0: Any) -> bool:

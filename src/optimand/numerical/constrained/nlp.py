@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class EqualityProblem:
         lam0: start of the multipliers, (m,); zeros by default.
         name: for messages and tables.
         f_star: the best value known, None where there is none.
+        called: what errors call ``grad``, ``jac`` and ``hess``, where they were given under other names; an empty name
+            marks a Hessian from differences, too rough to be checked by others.
 
     Raises:
         ValueError: ``x0`` or ``lam0`` is not a finite vector, or neither ``hess`` nor ``hessp`` is given.
@@ -53,6 +55,7 @@ class EqualityProblem:
     lam0: Any = None
     name: str = ""
     f_star: float | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("fun", "grad", "cons", "jac"):
@@ -68,6 +71,10 @@ class EqualityProblem:
     def n(self) -> int:
         """Number of unknowns."""
         return int(self.x0.size)
+
+    def name_of(self, derivative: str) -> str:
+        """What errors call ``grad``, ``jac`` or ``hess``."""
+        return self.called.get(derivative, derivative)
 
 
 def finite_vector(name: str, value: Any, size: int | None = None) -> Vector:
@@ -163,7 +170,8 @@ class Evaluations:
             known = point.gL
         elif is_sparse(known):
             known = known.tocsr().data
-        for name, value in (("fun", point.f), ("constraints", point.c), ("grad", point.g), ("jac", known)):
+        grad, jac = (self.problem.name_of(name) for name in ("grad", "jac"))
+        for name, value in (("fun", point.f), ("constraints", point.c), (grad, point.g), (jac, known)):
             if not np.isfinite(value).all():
                 raise ValueError(f"{name} must be finite at the start x0, got {np.asarray(value)}")
         return point
@@ -182,10 +190,12 @@ class Evaluations:
         if c.shape != (self.m,):
             raise ValueError(f"constraints must return {self.m} values everywhere, got shape {c.shape}")
         if g.shape != x.shape:
-            raise ValueError(f"grad must return a vector of {self.n} numbers, got shape {g.shape}")
+            grad = problem.name_of("grad")
+            raise ValueError(f"{grad} must return a vector of {self.n} numbers, got shape {g.shape}")
         if J.shape != (self.m, self.n):
             hint = "; it looks transposed: rows belong to constraints" if J.shape == (self.n, self.m) else ""
-            raise ValueError(f"jac must return a matrix of shape {(self.m, self.n)}, got {J.shape}{hint}")
+            jac = problem.name_of("jac")
+            raise ValueError(f"{jac} must return a matrix of shape {(self.m, self.n)}, got {J.shape}{hint}")
         return Point(x, lam, f, c, g, J)
 
     def hessian(self, point: Point) -> Any:
@@ -202,3 +212,40 @@ class Evaluations:
         if H.shape != (n, n):
             raise ValueError(f"hess must return a matrix of shape {(n, n)}, got {H.shape}")
         return H
+
+
+def wrong_derivative(problem: EqualityProblem, point: Point, d: Vector) -> str:
+    """The derivative that central differences along ``d`` contradict, in words; empty where all agree."""
+    length = float(np.linalg.norm(d))
+    if not 0 < length < math.inf:
+        return ""
+    h = d * (6e-6 * max(1.0, float(np.linalg.norm(point.x))) / length)
+    ends = (point.x + h, point.x - h)
+
+    def slope(x: Vector) -> Vector:
+        J = problem.jac(x.copy())
+        J = J if isinstance(J, LinearOperator) else _matrix(J)
+        return np.asarray(problem.grad(x.copy()) + J.T @ point.lam, dtype=np.float64)
+
+    def apart(values: Callable[[Vector], Any], claimed: Any, size: float) -> tuple[float, float] | None:
+        """The largest disagreement, beyond 1 % and beyond rounding."""
+        ahead, behind = (np.atleast_1d(np.asarray(values(x), dtype=np.float64)) for x in ends)
+        found, claimed = (ahead - behind) / 2, np.atleast_1d(claimed)
+        error = np.abs(found - claimed) - 0.01 * np.maximum(np.abs(found), np.abs(claimed)) - 1e-12 * max(size, 1e-4)
+        worst = int(np.argmax(error))
+        scale = float(np.linalg.norm(h))
+        return (float(claimed[worst]) / scale, float(found[worst]) / scale) if error[worst] > 0 else None
+
+    size = float(np.linalg.norm(point.c))
+    checks: list[tuple[str, str, tuple[float, float] | None]] = [
+        ("grad", "fun", apart(lambda x: _number(problem.fun(x.copy())), float(point.g @ h), abs(point.f))),
+        ("jac", "the constraints", apart(lambda x: problem.cons(x.copy()), point.J @ h, size)),
+    ]
+    if problem.hess is not None and problem.name_of("hess") and not any(pair for _, _, pair in checks):
+        pair = apart(slope, problem.hess(point.x.copy(), point.lam.copy()) @ h, float(np.abs(slope(point.x)).max()))
+        checks.append(("hess", "the Lagrangian's gradient", pair))
+    for name, of, pair in checks:
+        if pair:
+            said = f"{pair[0]:.3g} against {pair[1]:.3g} by differences of {of}"
+            return f"check the derivatives: along the last step {problem.name_of(name)} gives {said}"
+    return ""

@@ -57,6 +57,11 @@ class ConstrainedProblem:
         check_int("budget", self.budget, low=1)
         check_number("tol", self.tol, low=0, low_open=True)
 
+    @property
+    def solved(self) -> float | None:
+        """The value of the metric that counts as solved; None for a set, which is ranked by the share unsolved."""
+        return self.solved_at if self.metric == "kkt" else None
+
     def run(self, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder) -> None:
         """Run ``method`` once on each instance; see the class for what is recorded."""
         instances = self.make(seed)
@@ -82,7 +87,7 @@ class ConstrainedProblem:
             )  # fmt: skip
         for at in due:
             self._record(recorder, at, [trace.residual_at(at) for trace in traces])
-        self._finish(recorder, traces, budget)
+        self._finish(recorder, instances, traces, budget)
 
     def _warm_up(self, method: Method, instance: EqualityProblem, hyper: Mapping[str, Any]) -> None:
         """A few calls on the side: imports and compiled loops are loaded before the clock runs."""
@@ -100,7 +105,9 @@ class ConstrainedProblem:
         for split in ("valid", "test"):
             recorder.record(at, split, **values)
 
-    def _finish(self, recorder: Recorder, traces: Sequence[Trace], budget: int) -> None:
+    def _finish(
+        self, recorder: Recorder, instances: Sequence[EqualityProblem], traces: Sequence[Trace], budget: int
+    ) -> None:
         final = [trace.residual_at(math.inf) for trace in traces]
         if not any(map(math.isfinite, final)):
             raise Diverged(budget, "no point had finite values")
@@ -119,3 +126,9 @@ class ConstrainedProblem:
         if solved:
             costs["median_calls_to_solution"] = float(np.median([trace.calls_to(self.solved_at) for trace in solved]))
         recorder.cost(**costs)
+        ends = [(problem.name, trace.stopped) for problem, trace in zip(instances, traces, strict=True)]
+        stopped = [(name, text) for name, text in ends if text]
+        if stopped:
+            name, text = stopped[0]
+            whole = f"{len(stopped)} of {len(traces)} problems, {name} first: {text}"
+            recorder.note(stopped=text if len(traces) == 1 else whole)

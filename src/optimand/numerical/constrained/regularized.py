@@ -55,7 +55,7 @@ def regularized_kkt(H: Any, G: Any, curvature_tol: float, xi_B: float) -> KKT:
         shift = xi_B + h_norm if _indefinite(H, G, curvature_tol) else 0.0
         A = np.block([[H + shift * np.eye(n), G.T], [G, -RHO * np.eye(m)]])
     b_norm = math.sqrt(max(h_norm * h_norm + 2 * shift * trace + n * shift * shift, 0.0))
-    return KKT(A, RHO, shift, b_norm, g_norm, h_norm)
+    return KKT(A, RHO, shift, b_norm, g_norm, h_norm, regularized=True)
 
 
 def _indefinite(H: np.ndarray, G: np.ndarray, tol: float) -> bool:

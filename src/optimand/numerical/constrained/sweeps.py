@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from optimand.numerical.compiled import compiled
+from optimand.core.compiled import compiled
 
 # sums may be reordered, which lets them use vector units; NaN and infinity keep their meaning
 _SUMS: Any = {"reassoc", "contract", "nsz"}

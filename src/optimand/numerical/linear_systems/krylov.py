@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiled import compiled
+from optimand.core.compiled import compiled
+
 from .matrices import Halves, Indices, Matrix, Vector
 from .sweeps import ONE, apply_ssor
 

@@ -177,6 +177,9 @@ class SequenceSolver:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken; omegas are those of an uninterrupted run."""
+        wanted = [*self._totals(), *(["tuner"] if self.tuner is not None else [])]
+        if missing := [name for name in wanted if name not in state]:
+            raise ValueError(f"state must be what state_dict() returned, got one without {', '.join(missing)}")
         if self.tuner is not None:
             _stateful(self.tuner).load_state_dict(state["tuner"])
         for name in self._totals():

@@ -126,12 +126,23 @@ class Solve:
             x=x if self.scale == 1.0 else self.unscaled(x),
             success=converged,
             status=int(status),
-            message=message(status, f"residual norm {norm:.3g} after {nit} iterations"),
+            message=_told(status, f"residual norm {norm:.3g} after {nit} iterations"),
             nit=nit,
             cost=nit if converged else self.maxiter,
             residual_norm=norm,
             n_matvec=passes,
         )
+
+
+# What these statuses mean for a linear system.
+_WORDS = {
+    Status.UNBOUNDED: "the matrix is not positive definite",
+    Status.NOT_FINITE: "the iteration diverges: omega is too large, or the matrix not positive definite",
+}
+
+
+def _told(status: Status, detail: str) -> str:
+    return f"{_WORDS[status]} ({detail})" if status in _WORDS else message(status, detail)
 
 
 def _scale(b: Vector, x: Vector) -> float:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiled import compiled
+from optimand.core.compiled import compiled
+
 from .matrices import Indices, Matrix, Vector
 
 ONE = np.uint32(1)

@@ -60,7 +60,10 @@ class MatrixGameOperator(FiniteSumOperator):
             self.AT: Any = self.A.T.tocsr()
             entries: Any = self.A.data
         else:
-            dense = np.asarray(A, dtype=np.float64)
+            try:
+                dense = np.asarray(A, dtype=np.float64)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"A must be a matrix of numbers, got {A!r:.60}") from error
             if dense.ndim != 2:
                 raise ValueError(f"A must be a matrix, got shape {dense.shape}")
             self.A = np.ascontiguousarray(dense)
@@ -237,11 +240,16 @@ class MatrixGame:
         Args:
             x, y: strategies of the column player, shape ``(n,)``, and of the row player, shape ``(m,)``.
 
+        Raises:
+            ValueError: a strategy has another length, or is not on the simplex (up to 1e-6).
+
         Example:
             >>> MatrixGame([[0.0, 1.0], [1.0, 0.0]]).gap([1.0, 0.0], [0.5, 0.5])
             0.5
         """
-        return self.operator.gap(np.concatenate([np.asarray(x, dtype=float), np.asarray(y, dtype=float)]))
+        m, n = self.operator.shape
+        strategies = _on_simplex("x", x, n, "columns"), _on_simplex("y", y, m, "rows")
+        return self.operator.gap(np.concatenate(strategies))
 
     def solve(
         self, method: str = "auto", *, tol: float = 1e-3, criterion: str = "gap", x0: Any = None, y0: Any = None,
@@ -324,3 +332,14 @@ def _odds(squares: Array) -> tuple[Array, Array]:
         squares = np.ones(len(squares))
     odds = squares / squares.sum()
     return np.cumsum(odds), np.divide(1.0, odds, out=np.zeros(len(odds)), where=odds > 0)
+
+
+def _on_simplex(name: str, value: Any, size: int, of: str) -> Array:
+    point = np.asarray(value, dtype=float)
+    if point.shape != (size,):
+        raise ValueError(f"{name} must have shape ({size},), one entry for each of the {of} of A, got {point.shape}")
+    if not (point.min() >= -1e-6 and abs(point.sum() - 1) <= 1e-6):
+        raise ValueError(
+            f"{name} must have entries >= 0 that sum to 1, got smallest {point.min():.3g} and sum {point.sum():.6g}"
+        )
+    return point

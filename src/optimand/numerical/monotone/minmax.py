@@ -249,8 +249,10 @@ class MinMax(Optimizer):
 
 def _camp(name: str, params: Params, *, maximize: bool, project: Any) -> list[dict[str, Any]]:
     """The groups of one camp, each with its sign and its projection."""
-    if isinstance(params, Tensor):
-        raise TypeError(f"{name} must be an iterable of tensors or groups, got a tensor")
+    if isinstance(params, torch.nn.Module):
+        params = params.parameters()
+    if isinstance(params, Tensor) or not isinstance(params, Iterable):
+        raise TypeError(f"{name} must be a module or an iterable of tensors or groups, got a {type(params).__name__}")
     listed = list(params)
     if not listed:
         raise ValueError(f"{name} must not be empty")

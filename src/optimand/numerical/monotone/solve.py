@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from optimand.core.validation import check_choice, check_int, check_number
+from optimand.core.validation import check_choice, check_int, check_number, suggest
 from optimand.numerical.limits import Limits, Status, message
 
 from .base import InclusionMethod, checked_start
@@ -82,11 +83,15 @@ def make_method(
         op.set_constants(L=found.L_full, L_mean=found.L_mean, L_cocoercive=found.L_cocoercive, L_own=found.L_own)
         if name in _BACKTRACKING:
             options = {"backtrack": True, **options}
-    module, cls = METHODS[name]
-    made: InclusionMethod = getattr(importlib.import_module(f"{__package__}.{module}"), cls)(
-        op, u0, project, rng, **options
-    )
-    return made
+    module, attribute = METHODS[name]
+    cls: type[InclusionMethod] = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+    parameters = list(inspect.signature(cls).parameters.values())[4:]
+    known = [p.name for p in parameters]
+    for option in options:
+        if option not in known and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            near = suggest(option, known)
+            raise TypeError(f"method {name!r} has no option {option!r}; it has {', '.join(known)}{near}")
+    return cls(op, u0, project, rng, **options)
 
 
 def solve_inclusion(
@@ -241,6 +246,20 @@ class _Watch:
         self.started = state.get("started", math.inf)
         self.estimating = state.get("estimating", 0.0)
 
+    def _advice(self, status: Status) -> str:
+        """What may be wrong with an operator on which a method diverges."""
+        if status != Status.NOT_FINITE:
+            return ""
+        op, why = self.run.op, "the step or the constant L is too large for it, or G's resolvent is none"
+        if op.structure != "game":
+            try:
+                with np.errstate(all="ignore"):
+                    if not estimate_constants(op, self.best[1], rng=0).monotone:
+                        why = "the operator is not monotone between points near the start"
+            except ValueError:
+                why = "the operator is not finite between points near the start"
+        return f"the iterates diverge: {why}"
+
     def result(self, status: Status) -> OptimizeResult:
         run = self.run
         _, u, residual, gap, certificate = self.best
@@ -248,7 +267,8 @@ class _Watch:
         return OptimizeResult(  # type: ignore[call-arg]
             x=u, residual=residual, residual_kind=_KINDS[self.criterion], gap=gap, n_component_evals=calls,
             n_check_evals=self.check_evals, passes=calls / run.op.full_cost, nit=run.nit,
-            success=status == Status.CONVERGED, status=int(status), message=message(status), method=run.name,
+            success=status == Status.CONVERGED, status=int(status), message=message(status, self._advice(status)),
+            method=run.name,
             history={name: np.array(values) for name, values in self.history.items()},
             certificate=certificate, state={**run.state_dict(), "watch": self.state_dict()},
         )  # fmt: skip

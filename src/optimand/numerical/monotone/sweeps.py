@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from optimand.numerical.compiled import compiled
+from optimand.core.compiled import compiled
 
 # Sums may be reordered, so that they vectorize; NaN and infinity keep their meaning.
 _REORDER = {"reassoc", "contract", "nsz"}

@@ -137,9 +137,8 @@ def _all_rows(name: str) -> tuple[Array, NDArray[np.int64]]:
     )
 
 
-def _mushrooms() -> tuple[Array, Array]:
-    from sklearn.datasets import load_svmlight_files
-
+def mushroom_files() -> list[Path]:
+    """The two files of the mushrooms; OptimandError where they are not in ``$OPTIMAND_DATA``."""
     root = os.environ.get("OPTIMAND_DATA")
     files = [Path(root or ".") / "mushrooms" / f"agaricus.txt.{part}" for part in ("train", "test")]
     if not root or not all(file.is_file() for file in files):
@@ -147,6 +146,13 @@ def _mushrooms() -> tuple[Array, Array]:
             "data 'mushrooms' is a folder of files: set OPTIMAND_DATA to the folder that holds "
             f"mushrooms/agaricus.txt.train and .test (OPTIMAND_DATA={root!r})"
         )
+    return files
+
+
+def _mushrooms() -> tuple[Array, Array]:
+    from sklearn.datasets import load_svmlight_files
+
+    files = mushroom_files()
     x_train, y_train, x_test, y_test = load_svmlight_files([str(file) for file in files])
     features = np.vstack([x_train.toarray(), x_test.toarray()]).astype(np.float64)
     return features, np.where(np.concatenate([y_train, y_test]) > 0, 1.0, -1.0)

@@ -57,6 +57,8 @@ def logistic_sphere(data: str = "breast-cancer") -> ConstrainedProblem:
         data: ``breast-cancer``, ``digits`` or ``mushrooms``.
     """
     check_choice("data", data, logistic.DATA)
+    if data == "mushrooms":
+        logistic.mushroom_files()  # says now what is missing, rather than in every run
     return ConstrainedProblem(
         name=f"logistic-sphere:data={data}",
         summary=f"logistic regression on {data}, 10 random linear equations and ‖w‖ = 1, drawn by the seed",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.numerical.compiled import compiled
+from optimand.core.compiled import compiled
 
 Array = NDArray[np.float64]
 

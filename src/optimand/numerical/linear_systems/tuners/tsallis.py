@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from optimand.core.compiled import compiled
 from optimand.core.validation import check_int
-from optimand.numerical.compiled import compiled
 
 from .base import Array, OmegaTuner, checked_bounds
 

@@ -1,0 +1,148 @@
+"""The family ``bandits``: learners on finitely many arms, compared by regret after a number of pulls."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters
+from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core.validation import OptimandError
+
+# What PerRepetition fills in by name.
+GIVEN = ("rng", "horizon")
+TUNED = ("exploration", "scale", "rate", "c", "epsilon", "factor")
+ROUNDS = 12  # of a rehearsal
+
+_EXPECTED = (
+    "expected a class whose objects have reset(spec, draws), act(observation), update(feedback) on arrays of "
+    "repetitions; or a class of the number of arms whose objects have select() and update(arm, reward), or "
+    "act(observation) and update(reward)"
+)
+
+
+@dataclass(frozen=True)
+class BanditTask:
+    """What a method may know before its learner is made.
+
+    Attributes:
+        horizon: pulls to come.
+    """
+
+    horizon: int
+
+
+def adopt(name: str, obj: Any) -> Method:
+    """Turn a user's learner into a method.
+
+    Args:
+        name: what the method is to be called.
+        obj: a class (or function that makes objects) of learners on arrays, made without arguments; or of plain
+            objects, one for each repetition, made from the number of arms where it takes a first argument, and with
+            ``rng`` and ``horizon`` where it takes those. Further parameters are hyperparameters and need defaults;
+            positive ones with usual names (``exploration``, ``scale``, ``rate``, ``c``, …) are tuned.
+
+    Raises:
+        OptimandError: ``obj`` is something else, has a required hyperparameter, or does not work on a small bandit.
+
+    Example:
+        >>> class Greedy:
+        ...     def __init__(self, arms, c=1.0):
+        ...         self.sums, self.pulls = [c] * arms, [1] * arms
+        ...     def select(self):
+        ...         return max(range(len(self.sums)), key=lambda a: self.sums[a] / self.pulls[a])
+        ...     def update(self, arm, reward):
+        ...         self.sums[arm] += reward
+        ...         self.pulls[arm] += 1
+        >>> adopt("greedy", Greedy).defaults
+        {'c': 1.0}
+    """
+    leading = _takes_size(name, obj)
+    defaults = read_hyperparameters(name, obj, takes="arms", expected=_EXPECTED, given=GIVEN, leading=int(leading))
+    method = Method(
+        name=name,
+        family="bandits",
+        build=functools.partial(_build, obj, leading),
+        defaults=defaults,
+        space=around_defaults(defaults, TUNED, factor=10),
+        summary=first_line(obj),
+        origin=origin_of(name, obj),
+    )
+    try:
+        rehearse(method)
+    except OptimandError as error:
+        raise OptimandError(f"method {name!r} on a small bandit: {error}") from error
+    except Exception as error:  # whatever a user's code raises
+        raise OptimandError(
+            f"method {name!r} does not work on a small bandit: {type(error).__name__}: {error}; {_EXPECTED}"
+        ) from error
+    return method
+
+
+def _takes_size(name: str, obj: Any) -> bool:
+    """Whether the first parameter is the number of arms: it is positional and has no default."""
+    if not callable(obj):
+        raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
+    try:
+        parameters = list(inspect.signature(obj).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise OptimandError(f"method {name!r}: the signature of {obj!r:.80} cannot be read ({error})") from error
+    first = parameters[0] if parameters else None
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return first is not None and first.kind in kinds and first.default is first.empty and first.name not in GIVEN
+
+
+def _build(obj: Callable[..., Any], leading: bool, task: BanditTask, **hyper: Any) -> Any:
+    from optimand.online.engine.wrappers import PerRepetition
+
+    make = functools.partial(obj, **hyper)
+    if not leading and not set(GIVEN) & set(inspect.signature(obj).parameters):
+        made = make()
+        if callable(getattr(made, "reset", None)):
+            return made
+    return PerRepetition(make)
+
+
+def rehearse(method: Method, rounds: int = ROUNDS, reps: int = 2) -> float:
+    """Regret of a method on a small bandit of three arms, which every method of the family can play."""
+    import numpy as np
+
+    from optimand.core.seeds import SeedTree
+    from optimand.online.engine.grid import recording_grid
+    from optimand.online.engine.rollout import start
+
+    from .environments import BernoulliBandit
+
+    learner = method.build(BanditTask(rounds), **method.defaults)
+    grid = recording_grid(rounds, 2)
+    rollout = start(
+        learner, BernoulliBandit([0.2, 0.4, 0.8]), horizon=rounds, reps=np.arange(reps), seed=SeedTree(0), grid=grid,
+        name=method.name,
+    )  # fmt: skip
+    while rollout.position < len(grid):
+        rollout.advance()
+    return float(rollout.curves["best-arm"][:, -1].mean())
+
+
+def describe(method: Method) -> dict[str, str]:
+    """Regret on a small bandit, and whether the method must know the horizon or pulls in batches."""
+    learner = method.build(BanditTask(500), **method.defaults)
+    return {
+        "regret after 500 pulls of arms 0.2, 0.4, 0.8": f"{rehearse(method, 500, 20):.1f}",
+        "knows the horizon": "yes" if "horizon" in getattr(learner, "needs", ()) else "no",
+        "pulls in batches": "yes" if getattr(learner, "batched", False) else "no",
+    }
+
+
+add_family(
+    Family(
+        name="bandits",
+        summary="pull arms whose rewards are unknown; compared by regret against the best arm",
+        adopt=adopt,
+        describe=describe,
+        methods=("ucb1", "kl-ucb", "thompson", "moss", "epsilon-greedy", "exp3"),
+    )
+)

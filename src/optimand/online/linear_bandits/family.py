@@ -1,0 +1,78 @@
+"""The family ``best-action``: find a good action of many by querying rewards, linear in features up to an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters
+from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core.validation import OptimandError
+
+from .loop import follow, rehearsal
+
+_EXPECTED = (
+    "expected a function search(task, **hyper) that asks task.query(indices) and returns an action, or a generator "
+    "function that yields the action it would return so far"
+)
+
+
+def adopt(name: str, obj: Any) -> Method:
+    """Turn a user's search into a method.
+
+    Args:
+        name: what the method is to be called.
+        obj: a function ``search(task, **hyper)`` that returns an action, or a generator function that yields actions;
+            see :class:`~optimand.online.linear_bandits.loop.ActionTask` for what a task holds. Hyperparameters and
+            defaults are read from its signature; ``tolerance`` is tuned from a tenth to ten times a positive default.
+
+    Raises:
+        OptimandError: ``obj`` is something else, has a required hyperparameter, or does not work on a small bandit.
+
+    Example:
+        >>> def probe(task, n_queries=10):
+        ...     asked = task.rng.choice(task.N, n_queries, replace=False)
+        ...     return asked[task.query(asked).argmax()]
+        >>> adopt("probe", probe).defaults
+        {'n_queries': 10}
+    """
+    defaults = read_hyperparameters(name, obj, takes="task", expected=_EXPECTED)
+    method = Method(
+        name=name,
+        family="best-action",
+        build=obj,
+        defaults=defaults,
+        space=around_defaults(defaults, ("tolerance",), factor=10),
+        summary=first_line(obj),
+        origin=origin_of(name, obj),
+    )
+    try:
+        follow(method, rehearsal(), defaults)
+    except OptimandError:
+        raise
+    except Exception as error:  # whatever a user's code raises
+        raise OptimandError(
+            f"method {name!r} does not work on a small bandit: {type(error).__name__}: {error}; {_EXPECTED}"
+        ) from error
+    return method
+
+
+def describe(method: Method) -> dict[str, str]:
+    """Queries and suboptimality of a method on 200 directions in six dimensions."""
+    task = rehearsal()
+    found = follow(method, task, method.defaults)
+    lost = task.bandit.oracle().suboptimality(found.final)
+    return {
+        "queries, 200 actions in 6 dimensions": f"{found.queries}",
+        "suboptimality there": f"{lost:.2f} eps",
+    }
+
+
+add_family(
+    Family(
+        name="best-action",
+        summary="find a good action when rewards are linear in features up to an error; compared by queries",
+        adopt=adopt,
+        describe=describe,
+        methods=("sparse-eliminate", "sparse-net", "omp", "lasso", "g-optimal", "random-queries"),
+    )
+)
