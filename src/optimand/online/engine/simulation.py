@@ -211,7 +211,8 @@ def _digest(chosen: Any) -> str:
 
 
 def _save(file: Path, content: Any) -> None:
-    import cloudpickle  # type: ignore[import-untyped]  # loky brings it; a state may hold objects of classes that only the main script knows
+    # A state may hold objects of classes that only the main script knows.
+    import cloudpickle  # type: ignore[import-untyped]
 
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, cloudpickle.dumps(content))
