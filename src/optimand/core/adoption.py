@@ -5,8 +5,9 @@ Each family says in its ``adopt`` what an object may be and tries it out; readin
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from .space import Dimension, Float, Int
@@ -89,3 +90,30 @@ def around_defaults(
         for key, value in defaults.items()
         if key in keys and isinstance(value, int | float) and not isinstance(value, bool) and value > 0
     }
+
+
+@contextlib.contextmanager
+def tried_on(name: str, what: str, expected: str) -> Iterator[None]:
+    """Runs a user's method on something small; whatever its code raises becomes an OptimandError that says so.
+
+    Args:
+        name: the method's name.
+        what: what it is tried on, such as ``a small bandit``.
+        expected: the end of the error, ``expected a class that …``.
+
+    Raises:
+        OptimandError: the block raised an exception; its own OptimandErrors pass as they are.
+
+    Example:
+        >>> with tried_on("mine", "a small game", "expected a class"):
+        ...     int("x1")
+        Traceback (most recent call last):
+        optimand.core.validation.OptimandError: method 'mine' does not work on a small game: ValueError: invalid ...
+    """
+    try:
+        yield
+    except OptimandError:
+        raise
+    except Exception as error:  # whatever a user's code raises
+        text = f"{type(error).__name__}: {error}"
+        raise OptimandError(f"method {name!r} does not work on {what}: {text}; {expected}") from error

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters
+from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
 from optimand.core.catalog import Family, Method, add_family, first_line
-from optimand.core.validation import OptimandError
 from optimand.numerical.oracles import OracleBudgetSpent
 
 from .loop import Generated, Inclusion, check_solver, metered
@@ -60,18 +60,10 @@ def adopt(name: str, obj: Any) -> Method:
         summary=first_line(obj),
         origin=origin_of(name, obj),
     )
-    try:
+    with tried_on(name, "a small problem", _EXPECTED), contextlib.suppress(OracleBudgetSpent):  # a long step works too
         solver = build(metered(_rehearsal(), REHEARSAL), **defaults)
         check_solver(name, solver)
         solver.step()
-    except OracleBudgetSpent:
-        pass  # a long step, but one that works
-    except OptimandError:
-        raise
-    except Exception as error:  # whatever a user's code raises
-        raise OptimandError(
-            f"method {name!r} does not work on a small problem: {type(error).__name__}: {error}; {_EXPECTED}"
-        ) from error
     return method
 
 

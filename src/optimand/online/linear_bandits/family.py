@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters
+from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
 from optimand.core.catalog import Family, Method, add_family, first_line
-from optimand.core.validation import OptimandError
 
 from .loop import follow, rehearsal
 
@@ -45,14 +44,8 @@ def adopt(name: str, obj: Any) -> Method:
         summary=first_line(obj),
         origin=origin_of(name, obj),
     )
-    try:
+    with tried_on(name, "a small bandit", _EXPECTED):
         follow(method, rehearsal(), defaults)
-    except OptimandError:
-        raise
-    except Exception as error:  # whatever a user's code raises
-        raise OptimandError(
-            f"method {name!r} does not work on a small bandit: {type(error).__name__}: {error}; {_EXPECTED}"
-        ) from error
     return method
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters
+from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
 from optimand.core.catalog import Family, Method, add_family, first_line
-from optimand.core.validation import OptimandError
 from optimand.online.engine.contracts import Spec
 
 from .base import check_learner
@@ -72,14 +71,8 @@ def adopt(name: str, obj: Any) -> Method:
         summary=first_line(obj) if inspect.getdoc(obj) else "",
         origin=origin_of(name, obj),
     )
-    try:
+    with tried_on(name, "a short stream", _EXPECTED):
         rehearse(method)
-    except OptimandError:
-        raise
-    except Exception as error:  # whatever a user's code raises
-        raise OptimandError(
-            f"method {name!r} does not work on a short stream: {type(error).__name__}: {error}; {_EXPECTED}"
-        ) from error
     return method
 
 
