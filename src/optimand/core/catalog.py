@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .contracts import Family, Method, Problem, ProblemFactory
+from .rooms import FAMILY_MODULES
 from .space import Dimension
 from .userfiles import MODULE_PREFIX, object_in_file, same_place, split_spec
 from .validation import OptimandError, UnknownNameError, check_choice, check_int, check_number, suggest
@@ -30,40 +31,6 @@ if TYPE_CHECKING:
     from .claims import Claim
 
 ENTRY_POINT_GROUP = "optimand.plugins"
-
-# Modules whose import registers a family's methods, problems and claims.
-FAMILY_MODULES: dict[str, tuple[str, ...]] = {
-    "training": (
-        "optimand.training.family",
-        "optimand.training.problems",
-        "optimand.training.claims",
-        "optimand.optim.methods",
-        "optimand.optim.claims",
-        "optimand.online.convex.training_methods",
-    ),
-    **{
-        family: tuple(f"optimand.numerical.{room}.{part}" for part in ("family", "problems", "methods", "claims"))
-        for family, room in (
-            ("linear-systems", "linear_systems"),
-            ("constrained", "constrained"),
-            ("bilevel", "bilevel"),
-            ("monotone", "monotone"),
-        )
-    },
-    "bandits": (
-        *(f"optimand.online.bandits.{part}" for part in ("family", "problems", "methods")),
-        "optimand.online.linear_bandits.regret_problems",
-        "optimand.online.linear_bandits.regret_methods",
-    ),
-    **{
-        family: tuple(f"optimand.online.{room}.{part}" for part in ("family", "problems", "methods", "claims"))
-        for family, room in (
-            ("streaming-bandits", "streaming"),
-            ("best-action", "linear_bandits"),
-            ("online-convex", "convex"),
-        )
-    },
-}
 
 T = TypeVar("T")
 

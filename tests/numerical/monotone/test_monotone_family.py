@@ -6,12 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from tests.running import entry, reader, runner
 
 import optimand.numerical.monotone.methods  # noqa: F401 (registers them)
-from optimand.core import catalog
 from optimand.core.projections import Box
 from optimand.core.recorder import Diverged, Recorder
-from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.numerical.monotone.family import adopt, describe
 from optimand.numerical.monotone.loop import POSITIONS, Inclusion
@@ -26,18 +25,7 @@ NAMES = (
 COCOERCIVE = ("halpern-one-step", "vr-halpern")
 
 
-def entry(name):
-    return catalog._methods[name]
-
-
-def run(problem, method, seed=0, budget=30, recorder=None, **hyper):
-    recorder = recorder or Recorder(budget)
-    problem.run(method, hyper, seed=SeedTree(seed), budget=budget, recorder=recorder)
-    return recorder
-
-
-def curve(recorder, metric="residual", split="test"):
-    return [(r.at, r.value) for r in recorder.records if r.split == split and r.metric == metric]
+run, curve = runner(30), reader("residual")
 
 
 @pytest.mark.parametrize("name", NAMES)

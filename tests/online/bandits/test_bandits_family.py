@@ -6,12 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from tests.running import entry, reader, runner
 
 import optimand.online.bandits.methods
 import optimand.online.bandits.problems  # noqa: F401 (registers them)
-from optimand.core import catalog
 from optimand.core.recorder import Recorder
-from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.online.bandits import UCB1
 from optimand.online.bandits.family import adopt, describe
@@ -30,18 +29,7 @@ NAMES = (
 BATCHED = ("explore-then-commit", "successive-elimination")
 
 
-def entry(name):
-    return catalog._methods[name]
-
-
-def run(problem, method, seed=0, budget=200, recorder=None, **hyper):
-    recorder = recorder or Recorder(budget)
-    problem.run(method, hyper, seed=SeedTree(seed), budget=budget, recorder=recorder)
-    return recorder
-
-
-def curve(recorder, metric="regret", split="test"):
-    return [(r.at, r.value) for r in recorder.records if r.split == split and r.metric == metric]
+run, curve = runner(200), reader("regret")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from tests.running import entry, reader, runner
 
 import optimand.online.convex.methods  # noqa: F401 (registers them)
 from optimand.core import catalog
@@ -23,18 +24,7 @@ ALL = (
 )  # fmt: skip
 
 
-def entry(name):
-    return catalog._methods[name]
-
-
-def run(problem, method, seed=0, budget=60, recorder=None, **hyper):
-    recorder = recorder or Recorder(budget)
-    problem.run(method, hyper, seed=SeedTree(seed), budget=budget, recorder=recorder)
-    return recorder
-
-
-def curve(recorder, metric="regret", split="test"):
-    return [(r.at, r.value) for r in recorder.records if r.split == split and r.metric == metric]
+run, curve = runner(60), reader("regret")
 
 
 class Plain:

@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from tests.running import entry, reader, runner
 
 import optimand.online.linear_bandits.methods  # noqa: F401 (registers them)
 from optimand.core import catalog
 from optimand.core.recorder import Recorder
-from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.online.engine.grid import recording_grid
 from optimand.online.linear_bandits.family import adopt, describe
@@ -32,18 +32,7 @@ NAMES = (
 SMALL = {"d": 6, "N": 400, "instances": 4}
 
 
-def entry(name):
-    return catalog._methods[name]
-
-
-def run(problem, method, seed=0, budget=100, recorder=None, **hyper):
-    recorder = recorder or Recorder(budget)
-    problem.run(method, hyper, seed=SeedTree(seed), budget=budget, recorder=recorder)
-    return recorder
-
-
-def curve(recorder, metric="suboptimality", split="test"):
-    return [(r.at, r.value) for r in recorder.records if r.split == split and r.metric == metric]
+run, curve = runner(100), reader("suboptimality")
 
 
 def task_of(rewards, budget=10, eps=1.0):

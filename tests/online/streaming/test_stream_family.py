@@ -5,11 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+from tests.running import entry, reader, runner
 
 import optimand.online.streaming.methods  # noqa: F401 (registers them)
-from optimand.core import catalog
 from optimand.core.recorder import Recorder
-from optimand.core.seeds import SeedTree
 from optimand.core.space import Int
 from optimand.core.validation import OptimandError
 from optimand.online.streaming.classifiers import accuracies
@@ -29,18 +28,7 @@ NAMES = (
 )  # fmt: skip
 
 
-def entry(name):
-    return catalog._methods[name]
-
-
-def run(problem, method, seed=0, budget=20_000, recorder=None, **hyper):
-    recorder = recorder or Recorder(budget)
-    problem.run(method, hyper, seed=SeedTree(seed), budget=budget, recorder=recorder)
-    return recorder
-
-
-def curve(recorder, metric="regret_share", split="test"):
-    return [(r.at, r.value) for r in recorder.records if r.split == split and r.metric == metric]
+run, curve = runner(20_000), reader("regret_share")
 
 
 @pytest.mark.parametrize("name", NAMES)

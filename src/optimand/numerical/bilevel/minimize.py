@@ -115,18 +115,22 @@ def bilevel_minimize(
         >>> round(float(found.x), 3), round(float(found.z), 3), found.success
         (0.444, 0.889, True)
     """
-    check_choice("method", method, METHODS)
-    check_number("tol", tol, low=0)
-    check_int("maxiter", maxiter, low=1)
+    _check(method, tol, maxiter, alpha, sample)
     limits = Limits(maxiter, max_seconds, max_calls)
-    if sample is not None and isinstance(alpha, str):
-        raise ValueError("alpha must be a number or a function of the step with sample, got 'auto'")
     oracle, x0, y0 = _oracle(f, g, x0, y0, autodiff, sample is not None)
     common = {"sigma": sigma, "alpha": alpha, "gamma": gamma, "sample": sample, "rng": rng}
     double = {"inner_steps": inner_steps, "rho": rho, "beta": beta}
     solver = _solver(method, (oracle, x0, y0, project_x, project_y), common, double, eta)
     status, detail = _loop(solver, limits, tol, callback)
     return _result(solver, status, detail, tol, check_growth and sample is None, limits)
+
+
+def _check(method: str, tol: float, maxiter: int, alpha: Any, sample: Any) -> None:
+    check_choice("method", method, METHODS)
+    check_number("tol", tol, low=0)
+    check_int("maxiter", maxiter, low=1)
+    if sample is not None and isinstance(alpha, str):
+        raise ValueError("alpha must be a number or a function of the step with sample, got 'auto'")
 
 
 def _solver(
