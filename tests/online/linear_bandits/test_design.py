@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 
 from optimand.core.validation import OptimandError
 from optimand.online.linear_bandits.design import amplification, g_optimal_design, gdesign_search, least_squares
@@ -233,3 +234,29 @@ def test_bad_answers_are_named(query, said):
 def test_bad_levels_are_named(options, said):
     with pytest.raises(ValueError, match=f"{said} must be in"):
         gdesign_search(lambda i: np.zeros(len(i)), np.eye(3), **{"eps": 0.1, **options})
+
+
+def test_a_step_goes_to_the_best_point_of_its_line():
+    from optimand.online.linear_bandits.frank_wolfe import frank_wolfe
+
+    C = np.random.default_rng(0).normal(size=(30, 4))
+    before = np.where(np.arange(30) < 8, 1 / 8, 0.0)
+
+    def spread(weights):
+        return C.T @ (weights[:, None] * C)
+
+    W = np.linalg.inv(spread(before))
+    after, g = before.copy(), np.einsum("ij,jk,ik->i", C, W, C)
+    chosen = int(g.argmax())
+    assert g[chosen] / 4 - 1 > 1 - g[:8].min() / 4  # the step goes towards an action, not away from one
+    frank_wolfe(C, after, g, W, 0.0, 1, 30, 100)
+    step = (after[chosen] - before[chosen]) / (1 - before[chosen])
+    towards = np.eye(30)[chosen]
+    assert after == pytest.approx((1 - step) * before + step * towards)
+    best = minimize_scalar(
+        lambda s: -np.linalg.slogdet(spread((1 - s) * before + s * towards))[1], bounds=(0, 0.99), method="bounded",
+        options={"xatol": 1e-9},
+    )  # fmt: skip
+    assert step == pytest.approx(best.x, abs=1e-6)
+    assert pytest.approx(np.linalg.inv(spread(after))) == W
+    assert g == pytest.approx(np.einsum("ij,jk,ik->i", C, W, C))
