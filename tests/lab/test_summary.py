@@ -186,6 +186,23 @@ def test_what_is_solved_is_level_and_the_first_at_the_target_comes_first(tmp_pat
     assert [row.method for row in plain.rows] == ["slsqp", "adasketch", "slow"]
 
 
+def test_a_method_that_is_tied_without_solving_it_is_not_said_to_solve_it(tmp_path):
+    info = make_info(("hs77",), ("a", "b", "c"), seeds=3, tune=0)
+    info["problems"]["hs77"].update(direction="min", metric="error", target=0.01, solved=0.01)
+    store = Store(tmp_path).create()
+    store.write_info(info)
+    tests = {"a": (0.001, 0.002, 0.003), "b": (0.003, 0.002, 0.001), "c": (0.005, 0.012, 0.01)}
+    for name, values in tests.items():
+        for seed, value in enumerate(values):
+            outcome = Outcome(
+                f"{name}{seed}", "hs77", name, "final", -1, seed, "ok", valid=value, test=value, seconds=1.0
+            )
+            store.write_run(outcome, [Record(1, 0.1, "valid", "error", value)])
+    problem = summarize(store.load()).problems[0]
+    assert [(row.method, row.solved, row.tied) for row in problem.rows if row.method == "c"] == [("c", False, True)]
+    assert "a and b solve it: test error up to 0.01. c differs from that by less than the noise." in problem.verdict
+
+
 def test_methods_that_reach_the_target_together_are_both_first(tmp_path):
     problem = solved_study(tmp_path, {"a": 1e-6, "b": 1e-5}, {"a": 10, "b": 10}, solved=None)
     assert "a and b are first at the target (10 of" in problem.verdict

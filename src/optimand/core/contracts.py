@@ -99,6 +99,8 @@ class Family:
         memory: predicts the memory that methods need on a model, or None where a family has no such thing:
             ``memory(model, methods, **options)`` with both as typed (no methods: those that save memory) gives
             ``{"model": facts, "plans": [facts of a method, …]}`` in plain values, bytes as integers.
+        solve: answers a problem put in words, or None where a family takes none: ``solve(text, **options)`` gives
+            formulation, program, values, checks and the verdict in plain values.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Family:
     describe: Callable[[Method], Mapping[str, str]]
     methods: tuple[str, ...] = ()
     memory: Callable[..., Mapping[str, Any]] | None = None
+    solve: Callable[..., Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

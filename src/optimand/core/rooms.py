@@ -34,4 +34,10 @@ FAMILY_MODULES: dict[str, tuple[str, ...]] = {
             ("online-convex", "convex"),
         )
     },
+    "workflows": tuple(f"optimand.language.workflows.{part}" for part in ("family", "problems", "methods", "claims")),
+    "modeling": (
+        *(f"optimand.language.modeling.{part}" for part in ("family", "problems", "methods", "claims")),
+        "optimand.language.modeling.resocratic.claims",
+        *(f"optimand.language.modeling.alphaopt.{part}" for part in ("method", "claims")),
+    ),
 }

@@ -16,6 +16,7 @@ from .._version import __version__
 from ..core.validation import OptimandError
 from .cli_catalog import USER_ERROR, JsonOption, err, list_, out, papers, print_json, show, split_commas
 from .cli_memory import memory
+from .cli_solve import solve
 
 if TYPE_CHECKING:
     from ..core.claims import StudySpec
@@ -27,7 +28,8 @@ INTERRUPTED = 130
 app = typer.Typer(
     help="Choose, trust and run optimization methods.",
     epilog="Exit codes: 0 all went well; 1 an error in what was asked for; 2 wrong usage; 3 finished, but some runs "
-    "diverged or failed, stored files were damaged, or the check of a claim broke down; 130 interrupted.",
+    "diverged or failed, stored files were damaged, the check of a claim broke down, or no verified solution "
+    "was found; 130 interrupted.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -168,6 +170,7 @@ def reproduce(
 app.command("list")(list_)
 app.command()(show)
 app.command()(memory)
+app.command()(solve)
 app.command()(papers)
 
 

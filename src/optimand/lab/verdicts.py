@@ -23,8 +23,10 @@ def problem_verdict(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     level = [row.label for row in rows[1:] if row.tied]
     worse = [row for row in rows[1:] if not row.tied]
     if best.solved:
-        several = _join([best.label, *level])
-        text = f"{several} {'solve' if level else 'solves'} it: test {facts['metric']} up to {facts['solved']:g}."
+        solvers, near = _solvers(rows)
+        text = f"{_join(solvers)} {_solve(solvers)} it: test {facts['metric']} up to {facts['solved']:g}."
+        if near:
+            text += f" {_join(near)} {'differs' if len(near) == 1 else 'differ'} from that by less than the noise."
     elif best.test.n == 1:
         same = [row.label for row in rows if row.test.mean == best.test.mean]
         verb = "has" if len(same) == 1 else "share"
@@ -51,6 +53,19 @@ def problem_verdict(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     if bad:
         text += " " + "; ".join(f"{r.label}: {_bad_runs(r)}" for r in bad) + "."
     return text
+
+
+def _solvers(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Those that solve it in every run, and those that are tied with them without."""
+    tied = [row for row in rows[1:] if row.tied]
+    return (
+        [rows[0].label, *(row.label for row in tied if row.solved)],
+        [row.label for row in tied if not row.solved],
+    )
+
+
+def _solve(labels: Sequence[str]) -> str:
+    return "solves" if len(labels) == 1 else "solve"
 
 
 def _repeats(interval: Interval) -> bool:
@@ -92,7 +107,8 @@ def _winner(rows: Sequence[Row]) -> str:
     if len(rows) == 1:
         return f"{rows[0].label} alone, nothing to compare it with"
     if rows[0].solved:
-        return f"{_join([rows[0].label, *tied])} {'solve' if tied else 'solves'} it"
+        solvers, near = _solvers(rows)
+        return f"{_join(solvers)} {_solve(solvers)} it" + (f", tied with {_join(near)}" if near else "")
     if not tied:
         return f"{rows[0].label} is best"
     if len(tied) == len(rows) - 1:

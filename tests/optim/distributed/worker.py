@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -203,6 +204,10 @@ def main(rank: int, world: int, store: str, case: str, folder: str) -> None:
     if rank == 0:
         (Path(folder) / "report.json").write_text(json.dumps(report))
     dist.destroy_process_group()
+    # Everything is written. What is left is the end of the interpreter, in which torch now and then destroys a thread
+    # of gloo that still runs ("terminate called without an active exception").
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

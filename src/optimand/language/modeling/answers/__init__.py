@@ -1,0 +1,1 @@
+"""An answer to a problem in words: attempts, their verification against the text, and a verdict."""
