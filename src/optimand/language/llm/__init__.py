@@ -8,11 +8,13 @@ from optimand.core.lazy import lazy_attribute
 
 if TYPE_CHECKING:
     from .base import (
+        Backend,
         BudgetExceeded,
         ChatError,
         ChatModel,
         ChatResult,
         ChatTimeout,
+        Request,
         Usage,
         achat,
         json_format,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .structured import ReplyError, ask, read_all_json, read_json
 
 _HOMES = {
+    "Backend": "base",
     "BudgetExceeded": "base",
     "Cached": "budget",
     "ChatError": "base",
@@ -41,6 +44,7 @@ _HOMES = {
     "OpenAICompatible": "openai_compatible",
     "Record": "cassettes",
     "Replay": "cassettes",
+    "Request": "base",
     "ReplyError": "structured",
     "Roles": "budget",
     "Scripted": "scripted",
@@ -58,6 +62,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Backend",
     "BudgetExceeded",
     "Cached",
     "ChatError",
@@ -71,6 +76,7 @@ __all__ = [
     "Record",
     "Replay",
     "ReplyError",
+    "Request",
     "Roles",
     "Scripted",
     "Usage",

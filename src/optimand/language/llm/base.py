@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from optimand.core.validation import OptimandError
+from optimand.core.validation import OptimandError, check_int, check_number
 
 Message = Mapping[str, str]
 
@@ -125,6 +125,71 @@ class ChatModel(Protocol):
         Raises:
             ChatError: no answer; :class:`ChatTimeout` or :class:`BudgetExceeded` where these are why.
         """
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of a model: what was asked, with every option.
+
+    Attributes:
+        messages, response_format, temperature, max_tokens, seed, n, role: see :meth:`ChatModel.chat`.
+    """
+
+    messages: tuple[Message, ...]
+    response_format: Mapping[str, Any] | None = None
+    temperature: float = 0.0
+    max_tokens: int = 1024
+    seed: int | None = None
+    n: int = 1
+    role: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything but the messages, by name."""
+        return {name: value for name, value in vars(self).items() if name != "messages"}
+
+    def ask(self, chat: ChatModel) -> ChatResult:
+        """Put the same request to another model."""
+        return chat.chat(self.messages, **self.options)
+
+
+class Backend:
+    """Base of models: takes a call's options once, and checks them; a subclass answers in ``complete``.
+
+    Example:
+        >>> class Echo(Backend):
+        ...     name = "echo"
+        ...
+        ...     def complete(self, request):
+        ...         return ChatResult((request.messages[-1]["content"],) * request.n)
+        >>> Echo().chat([{"role": "user", "content": "hm"}], n=2).texts
+        ('hm', 'hm')
+    """
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        response_format: Mapping[str, Any] | None = None,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+        n: int = 1,
+        role: str = "",
+    ) -> ChatResult:
+        """Ask once; see :meth:`ChatModel.chat`.
+
+        Raises:
+            TypeError, ValueError: ``n`` or ``max_tokens`` is no whole number >= 1, or ``temperature`` is negative.
+        """
+        check_int("n", n, low=1)
+        check_int("max_tokens", max_tokens, low=1)
+        check_number("temperature", temperature, low=0)
+        return self.complete(Request(tuple(messages), response_format, temperature, max_tokens, seed, n, role))
+
+    def complete(self, request: Request) -> ChatResult:
+        """Answer a request whose options were checked."""
+        raise NotImplementedError
 
 
 def json_format(schema: Mapping[str, Any], name: str = "reply") -> dict[str, Any]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from optimand.core.validation import check_int, check_number
 
-from .base import BudgetExceeded, ChatError, ChatModel, ChatResult, Message, Usage
+from .base import Backend, BudgetExceeded, ChatError, ChatModel, ChatResult, Request, Usage
 
 
-class Metered:
+class Metered(Backend):
     """A model whose calls are counted, by role too, and that refuses calls once a limit is reached.
 
     Args:
@@ -104,45 +104,27 @@ class Metered:
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        response_format: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-        seed: int | None = None,
-        n: int = 1,
-        role: str = "",
-    ) -> ChatResult:
-        """Ask if the budget allows it; see :meth:`ChatModel.chat <optimand.language.llm.ChatModel.chat>`."""
+    def complete(self, request: Request) -> ChatResult:
+        """Ask if the budget allows it."""
         expected = self._priced(Usage(1))
         if self.strict:
-            read = sum(len(message["content"]) for message in messages) // 4 + 8 * len(messages)
-            expected = self._priced(Usage(1, read, n * max_tokens))
+            read = sum(len(message["content"]) for message in request.messages) // 4 + 8 * len(request.messages)
+            expected = self._priced(Usage(1, read, request.n * request.max_tokens))
         with self._lock:
             self._check(expected)
             self._pending += expected
         result: ChatResult | None = None
         try:
-            result = self.inner.chat(
-                messages,
-                response_format=response_format,
-                temperature=temperature,
-                max_tokens=max_tokens,
-                seed=seed,
-                n=n,
-                role=role,
-            )
+            result = request.ask(self.inner)
         finally:
             used = self._priced(result.usage) if result is not None else Usage()
             with self._lock:
                 self._pending += _negative(expected)
                 if result is not None:
                     self._usage += used
-                    self._by_role[role] = self._by_role.get(role, Usage()) + used
+                    self._by_role[request.role] = self._by_role.get(request.role, Usage()) + used
         if self._on_call is not None:
-            self._on_call(role, used)
+            self._on_call(request.role, used)
         return replace(result, usage=used)
 
     def _limits(self) -> dict[str, float | None]:
@@ -170,7 +152,7 @@ class Metered:
                 raise BudgetExceeded(f"the limit {name}={limit:g} leaves {limit - now:g}, and a call may take {more:g}")
 
 
-class Roles:
+class Roles(Backend):
     """One model out of several, by what the call is for.
 
     Args:
@@ -214,12 +196,12 @@ class Roles:
             raise ChatError(f"there is no model for the role {role!r}; there are {', '.join(self.chats) or 'none'}")
         return self.default
 
-    def chat(self, messages: Sequence[Message], *, role: str = "", **options: Any) -> ChatResult:
-        """Ask the role's model; see :meth:`ChatModel.chat <optimand.language.llm.ChatModel.chat>`."""
-        return self.model_for(role).chat(messages, role=role, **options)
+    def complete(self, request: Request) -> ChatResult:
+        """Ask the role's model."""
+        return request.ask(self.model_for(request.role))
 
 
-class Cached:
+class Cached(Backend):
     """A model that gives the same reply to the same request, for as long as the object lives; a cassette lasts longer.
 
     Of threads that make the same request at once, one asks and the others wait for its reply.
@@ -244,9 +226,9 @@ class Cached:
         """The model's name."""
         return self.inner.name
 
-    def chat(self, messages: Sequence[Message], *, role: str = "", **options: Any) -> ChatResult:
-        """Ask, or remember; see :meth:`ChatModel.chat <optimand.language.llm.ChatModel.chat>`."""
-        key = json.dumps([[dict(message) for message in messages], role, options], default=dict)
+    def complete(self, request: Request) -> ChatResult:
+        """Ask, or remember."""
+        key = json.dumps([[dict(message) for message in request.messages], request.options], default=dict)
         with self._lock:
             turn = self._asking.setdefault(key, threading.Lock())
         with turn:
@@ -255,7 +237,7 @@ class Cached:
                 self.hits += known is not None
             if known is not None:
                 return replace(known, usage=Usage())
-            result = self.inner.chat(messages, role=role, **options)
+            result = request.ask(self.inner)
             with self._lock:
                 self._replies[key] = result
                 while len(self._replies) > self.size:

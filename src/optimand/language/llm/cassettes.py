@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .base import BudgetExceeded, ChatError, ChatModel, ChatResult, ChatTimeout, Message, Usage
+from .base import Backend, BudgetExceeded, ChatError, ChatModel, ChatResult, ChatTimeout, Request, Usage
 from .secrets import redact, redact_all
 
 VERSION = 1
@@ -32,7 +32,7 @@ class NotRecorded(ChatError):  # noqa: N818 (what happened)
     """A cassette holds no reply to a request; the message shows how the nearest recorded request differs."""
 
 
-class Record:
+class Record(Backend):
     """A model whose calls are written to a cassette.
 
     Keys are cut out of requests and replies before they are written, and out of the reply that is returned, so that a
@@ -77,20 +77,10 @@ class Record:
     def __repr__(self) -> str:
         return f"Record({self.name!r}, {str(self.path)!r})"
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        response_format: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-        seed: int | None = None,
-        n: int = 1,
-        role: str = "",
-    ) -> ChatResult:
-        """Ask the model and record; see :meth:`ChatModel.chat <optimand.language.llm.ChatModel.chat>`."""
-        request = _request(messages, response_format, temperature, max_tokens, seed, n, role)
-        key = _key(request)
+    def complete(self, request: Request) -> ChatResult:
+        """Ask the model and record."""
+        written = _written(request)
+        key = _key(written)
         with self._lock:
             occurrence = self._asked[key]
             self._asked[key] += 1
@@ -98,21 +88,13 @@ class Record:
         if occurrence < len(recorded) and "reply" in recorded[occurrence]:
             return _result(recorded[occurrence]["reply"])
         try:
-            result = self.inner.chat(
-                messages,
-                response_format=response_format,
-                temperature=temperature,
-                max_tokens=max_tokens,
-                seed=seed,
-                n=n,
-                role=role,
-            )
+            result = request.ask(self.inner)
         except ChatError as error:
             kind = next(name.__name__ for name in type(error).__mro__ if name.__name__ in _ERRORS)
-            self._write(key, occurrence, request, {"error": {"type": kind, "message": redact(str(error))}})
+            self._write(key, occurrence, written, {"error": {"type": kind, "message": redact(str(error))}})
             raise
         reply = redact_all(_reply(result))
-        self._write(key, occurrence, request, {"reply": reply})
+        self._write(key, occurrence, written, {"reply": reply})
         return _result(reply)
 
     def _write(self, key: str, occurrence: int, request: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
@@ -128,7 +110,7 @@ class Record:
                 os.close(handle)
 
 
-class Replay:
+class Replay(Backend):
     """A cassette as a model: it answers the recorded requests, and nothing else.
 
     A request is the recorded one if messages, ``response_format``, ``temperature``, ``max_tokens``, ``seed``, ``n`` and
@@ -170,31 +152,21 @@ class Replay:
         """How many recorded calls were not asked for so far."""
         return sum(max(0, len(entries) - self._asked[key]) for key, entries in self._by_key.items())
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        response_format: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-        seed: int | None = None,
-        n: int = 1,
-        role: str = "",
-    ) -> ChatResult:
-        """The recorded reply; see :meth:`ChatModel.chat <optimand.language.llm.ChatModel.chat>`."""
-        request = _request(messages, response_format, temperature, max_tokens, seed, n, role)
-        key = _key(request)
+    def complete(self, request: Request) -> ChatResult:
+        """The recorded reply."""
+        written = _written(request)
+        key = _key(written)
         with self._lock:
             occurrence = self._asked[key]
             self._asked[key] += 1
         recorded = self._by_key.get(key)
         if recorded is None:
-            raise NotRecorded(self._difference(request))
+            raise NotRecorded(self._difference(written))
         if occurrence >= len(recorded):
             if not self._repeat:
                 raise NotRecorded(
-                    f"the cassette {self.path.name!r} holds {len(recorded)} replies to a request with role {role!r} "
-                    f"and it came {occurrence + 1} times; record it anew, or replay with repeat=True"
+                    f"the cassette {self.path.name!r} holds {len(recorded)} replies to a request with role "
+                    f"{request.role!r} and it came {occurrence + 1} times; record it anew, or replay with repeat=True"
                 )
             occurrence = len(recorded) - 1
         entry = recorded[occurrence]
@@ -223,26 +195,19 @@ class Replay:
         return f"the cassette {self.path.name!r} does not hold this request; the nearest differs so:\n{shown}{more}"
 
 
-def _request(
-    messages: Sequence[Message],
-    response_format: Mapping[str, Any] | None,
-    temperature: float,
-    max_tokens: int,
-    seed: int | None,
-    n: int,
-    role: str,
-) -> dict[str, Any]:
-    request = {
-        "role": role,
-        "messages": [dict(message) for message in messages],
-        "response_format": response_format,
-        "temperature": float(temperature),
-        "max_tokens": int(max_tokens),
-        "seed": seed,
-        "n": int(n),
+def _written(request: Request) -> dict[str, Any]:
+    """A request as a cassette holds it, without secrets."""
+    line = {
+        "role": request.role,
+        "messages": [dict(message) for message in request.messages],
+        "response_format": request.response_format,
+        "temperature": float(request.temperature),
+        "max_tokens": int(request.max_tokens),
+        "seed": request.seed,
+        "n": int(request.n),
     }
     # Through JSON and back: what is compared is what is written. The order of a schema's keys is kept, it matters.
-    return json.loads(json.dumps(redact_all(request)))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(redact_all(line)))  # type: ignore[no-any-return]
 
 
 def _key(request: Mapping[str, Any]) -> str:

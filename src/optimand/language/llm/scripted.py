@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from optimand.core.validation import check_int
-
-from .base import ChatError, ChatResult, Message, Usage
+from .base import Backend, ChatError, ChatResult, Message, Request, Usage
 
 
-class Scripted:
+class Scripted(Backend):
     """A model that gives prepared replies.
 
     Args:
@@ -48,29 +46,11 @@ class Scripted:
         self._next = 0
         self._lock = threading.Lock()
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        response_format: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-        seed: int | None = None,
-        n: int = 1,
-        role: str = "",
-    ) -> ChatResult:
-        """The next reply, or the next ``n``; see :meth:`ChatModel.chat <optimand.language.llm.ChatModel.chat>`."""
-        check_int("n", n, low=1)
-        options: dict[str, Any] = {
-            "response_format": response_format,
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "seed": seed,
-            "n": n,
-            "role": role,
-        }
+    def complete(self, request: Request) -> ChatResult:
+        """The next reply, or the next ``n``."""
+        messages, n, options = request.messages, request.n, request.options
         with self._lock:
-            self.calls.append((tuple(messages), options))
+            self.calls.append((messages, options))
             texts = [] if self._reply else [self._take() for _ in range(n)]
         if self._reply is not None:
             texts = [self._reply(messages, **options) for _ in range(n)]

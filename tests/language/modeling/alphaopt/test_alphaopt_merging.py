@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from tests.language.modeling.alphaopt.small import GOLD, LABEL, TASK, alpha, library_of, made
 
 from optimand.language.llm import Scripted
 from optimand.language.modeling.alphaopt import (
@@ -19,40 +20,12 @@ from optimand.language.modeling.alphaopt.deviations import DEVIATIONS
 from optimand.language.modeling.alphaopt.drafts import Draft
 from optimand.language.modeling.alphaopt.merging import Intake, Merger
 from optimand.language.modeling.alphaopt.refinement import Refiner, assemble, best_variant
-from optimand.language.modeling.alphaopt.running import Runner
 from optimand.language.modeling.alphaopt.scenarios import (
     OneTask,
     merge_with_bystander,
-    number_printed,
 )
 from optimand.language.modeling.alphaopt.simulated import entries_of
 from optimand.language.modeling.alphaopt.workshop import Record, Settings
-
-LABEL = {"General Formulation": {"Variable Definition": ("Explicit Bounds",)}}
-TASK = Task.of("t", "Find the largest value below four.", 3.0)
-
-
-def made(number=0, taxonomy=LABEL, **more):
-    return Insight(taxonomy, f"This insight applies when case {number}.", "When the problem …", **more)
-
-
-def entry(text, **more):
-    """An extractor's insight."""
-    parts = {"stage": "General Formulation", "level1": "Variable Definition", "level2": ["Explicit Bounds"]}
-    return {**parts, "new_labels": [], "condition": f"This insight applies when {text}.", "explanation": text,
-            "example": "", **more}  # fmt: skip
-
-
-def alpha(world, library=None, **options):
-    return AlphaOPT(Scripted(world), library=library, runner=Runner(number_printed), workers=1, **options)
-
-
-def library_of(count):
-    return ExperienceLibrary(insights=[made(n, sources=("t",)) for n in range(1, count + 1)])
-
-
-GOLD = replace(TASK, program="print(3)")
-
 
 # refinement
 

@@ -141,14 +141,8 @@ def finetune(
     check_number("weight_decay", weight_decay, low=0)
     if clip is not None:
         check_number("clip", clip, low=0, low_open=True)
-    encoded = [encode_chat(to_messages(pair, system), tokenizer) for pair in pairs]
-    context = _context_of(model)
-    longest = max_length if context is None else min(max_length, context)
-    fitting = [item for item in encoded if len(item[0]) <= longest]
-    if not fitting:
-        shortest = f"; the shortest has {min(len(item[0]) for item in encoded)}" if encoded else ""
-        limit = f"max_length={max_length}" + ("" if context is None else f" and the model's context={context}")
-        raise OptimandError(f"none of the {len(encoded)} pairs fits into {limit} tokens{shortest}")
+    longest = min(max_length, _context_of(model) or max_length)
+    fitting = _fitting(model, pairs, tokenizer, system, max_length)
     per_epoch = math.ceil(len(fitting) / (batch * accumulation))
     total = epochs * per_epoch
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
@@ -184,6 +178,19 @@ def finetune(
     if checkpoint is not None and not done.finished:
         _save(checkpoint, identity, model, optimizer, done)
     return done
+
+
+def _fitting(model: Any, pairs: Sequence[Pair], tokenizer: Any, system: str, max_length: int) -> list[Any]:
+    """The pairs as tokens, those that fit into the length and the model's context."""
+    encoded = [encode_chat(to_messages(pair, system), tokenizer) for pair in pairs]
+    context = _context_of(model)
+    longest = min(max_length, context or max_length)
+    fitting = [item for item in encoded if len(item[0]) <= longest]
+    if not fitting:
+        shortest = f"; the shortest has {min(len(item[0]) for item in encoded)}" if encoded else ""
+        limit = f"max_length={max_length}" + ("" if context is None else f" and the model's context={context}")
+        raise OptimandError(f"none of the {len(encoded)} pairs fits into {limit} tokens{shortest}")
+    return fitting
 
 
 def _context_of(model: Any) -> int | None:

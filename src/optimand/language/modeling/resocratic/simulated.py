@@ -10,11 +10,10 @@ import dataclasses
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from optimand.core.validation import check_int, check_number
-from optimand.language.llm.base import ChatResult, Message, Usage
+from optimand.language.llm.base import Backend, ChatResult, Request, Usage
 from optimand.language.modeling.formulations.formulation import Formulation
 
 from .formal import read_formal
@@ -26,7 +25,7 @@ CODE_FAULTS = ("syntax", "wrong objective", "infeasible", "endless", "constraint
 QUESTION_FAULTS = ("lost number",)
 
 
-class SimulatedAuthor:
+class SimulatedAuthor(Backend):
     """A :class:`~optimand.language.llm.ChatModel` that answers the synthesis from templates.
 
     Args:
@@ -52,22 +51,13 @@ class SimulatedAuthor:
         self.calls: Counter[str] = Counter()
         self._written: list[str] = []
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        response_format: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-        seed: int | None = None,
-        n: int = 1,
-        role: str = "",
-    ) -> ChatResult:
+    def complete(self, request: Request) -> ChatResult:
         """The reply to one of the three requests of the synthesis."""
+        role = request.role
         self.calls[role] += 1
-        text = messages[-1]["content"]
+        text = request.messages[-1]["content"]
         if role == "resocratic.scenario":
-            reply = self._scenario(text, seed or 0)
+            reply = self._scenario(text, request.seed or 0)
         elif role == "resocratic.code":
             reply = self._code(text.split("\n\nWrite a complete program")[0])
         else:

@@ -23,7 +23,7 @@ from optimand.language.llm.secrets import redact, redact_all
 from .kinds import plain
 from .optimizer import Optimizer, Proposal
 from .reports import StepReport
-from .sections import shortened
+from .sections import Limits, shortened
 from .values import Suggestion, name_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class LanguageOptimizer(Optimizer):
         max_tokens: most tokens of a reply, >= 1.
         seed: of the calls; None lets the backend draw.
         memory_size: how many past steps (variables and feedback) a prompt shows; None for all.
+        limits: how many characters of values are shown.
         policy, propagator, log_size: see :class:`~optimand.language.workflows.optimizers.optimizer.Optimizer`.
     """
 
@@ -85,6 +86,7 @@ class LanguageOptimizer(Optimizer):
         max_tokens: int = 4096,
         seed: int | None = None,
         memory_size: int | None = 0,
+        limits: Limits | None = None,
         policy: str = "reject",
         propagator: Propagator | None = None,
         log_size: int = 100,
@@ -101,6 +103,7 @@ class LanguageOptimizer(Optimizer):
         self.temperature = check_number("temperature", temperature, low=0.0)
         self.max_tokens = check_int("max_tokens", max_tokens, low=1)
         self.seed = None if seed is None else check_int("seed", seed, low=0)
+        self.limits = limits or Limits()
         self.memory_size = None if memory_size is None else check_int("memory_size", memory_size, low=0)
         self.memory: deque[dict[str, Any]] = deque(maxlen=self.memory_size)
         self.refused: dict[str, str] = {}

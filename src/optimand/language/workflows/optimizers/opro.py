@@ -67,11 +67,11 @@ class OPRO(LanguageOptimizer):
             max_tokens=max_tokens,
             seed=seed,
             memory_size=memory_size,
+            limits=limits,
             policy=policy,
             propagator=propagator,
             log_size=log_size,
         )
-        self.limits = limits or Limits()
 
     def _ask(self, graph: TraceGraph, record: StepRecord, **options: Any) -> tuple[Suggestion, Sequence[Any]]:
         if options:

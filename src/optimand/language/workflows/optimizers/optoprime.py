@@ -94,6 +94,7 @@ class OptoPrime(LanguageOptimizer):
             max_tokens=max_tokens,
             seed=seed,
             memory_size=memory_size,
+            limits=limits,
             policy=policy,
             propagator=propagator,
             log_size=log_size,
@@ -101,7 +102,6 @@ class OptoPrime(LanguageOptimizer):
         if isinstance(mask, str):
             raise TypeError(f"mask must be a list of titles, got the text {mask!r}")
         self.mask = frozenset(check_choice("mask", title, SECTIONS) for title in mask)
-        self.limits = limits or Limits()
         self.example = bool(example)
         self.retries = check_int("retries", retries, low=0)
         self.reasoning_length = (

@@ -92,13 +92,13 @@ class TextGrad(LanguageOptimizer):
             max_tokens=max_tokens,
             seed=seed,
             memory_size=memory_size,
+            limits=limits,
             policy=policy,
             propagator=propagator,
             log_size=log_size,
         )
         self.every_edge = bool(every_edge)
         self.threads = check_int("threads", threads, low=1)
-        self.limits = limits or Limits()
 
     def _ask(self, graph: TraceGraph, record: StepRecord, **options: Any) -> tuple[Suggestion, Sequence[Any]]:
         if options:
