@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from optimand.core import catalog
+from optimand.core.claims import StudySpec
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
+from optimand.core.userfiles import split_spec
 
 
 def entry(name: str) -> catalog.Method:
@@ -35,3 +37,27 @@ def reader(usual: str) -> Callable[..., list[tuple[float, float]]]:
         return [(r.at, r.value) for r in recorder.records if r.split == split and r.metric == metric]
 
     return curve
+
+
+class Made:
+    """Outcomes of a claim's study, whose runs are made here, without the lab.
+
+    Args:
+        study: its spec; methods as they are named in the catalog.
+        params: parameters of every problem, besides those that are typed.
+    """
+
+    def __init__(self, study: StudySpec, **params: Any) -> None:
+        self.study, self.params = study, params
+
+    def mean(self, problem: str, method: str, *, metric: str | None = None, split: str = "test") -> float:
+        """The mean over the seeds of the last value."""
+        name, _, typed = split_spec(problem)
+        built = catalog._problems[name].build(**typed, **self.params)
+        assert self.study.budget is not None
+        values = []
+        for seed in range(self.study.seeds):
+            recorder = Recorder(self.study.budget)
+            built.run(entry(method), {}, seed=SeedTree(seed), budget=self.study.budget, recorder=recorder)
+            values.append(recorder.last(split, metric or built.metric))
+        return sum(values) / len(values)

@@ -1,15 +1,11 @@
 """The paper's claims hold in the form that they are reproduced in, and are judged by the right rule."""
 
-import numpy as np
 import pytest
+from tests.running import Made
 
 import optimand.numerical.monotone.methods
 import optimand.numerical.monotone.problems  # noqa: F401 (these two register what the study runs)
-from optimand.core import catalog
 from optimand.core.papers import get_paper
-from optimand.core.recorder import Recorder
-from optimand.core.seeds import SeedTree
-from optimand.core.userfiles import split_spec
 from optimand.numerical.monotone import claims
 from optimand.numerical.monotone import generators as make
 from optimand.numerical.monotone.passes import FIXED_INNER, on_game, passes_to
@@ -29,23 +25,6 @@ def test_claims_belong_to_the_paper_and_have_names_of_their_own():
     assert get_paper(claims.PAPER).arxiv == "2310.02987"
     names = [claim.name for claim in claims.CLAIMS]
     assert len(set(names)) == len(names)
-
-
-class Made:
-    """Outcomes of runs made here, without the lab."""
-
-    def __init__(self, study):
-        self.study = study
-
-    def mean(self, problem, method, *, metric=None, split="test"):
-        name, _, params = split_spec(problem)
-        built = catalog._problems[name].build(**params)
-        values = []
-        for seed in range(self.study.seeds):
-            recorder = Recorder(self.study.budget)
-            built.run(catalog._methods[method], {}, seed=SeedTree(seed), budget=self.study.budget, recorder=recorder)
-            values.append(recorder.last(split, "residual"))
-        return float(np.mean(values))
 
 
 def test_the_small_study_runs_and_is_judged():

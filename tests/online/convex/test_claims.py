@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
+from tests.running import Made
 
 import optimand.online.convex.methods
 import optimand.online.convex.problems  # noqa: F401 (these two register what the study runs)
-from optimand.core import catalog
 from optimand.core.papers import get_paper
-from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
-from optimand.core.userfiles import split_spec
 from optimand.online.convex import claims, measured
 from optimand.online.engine import Draws
 
@@ -69,25 +67,8 @@ def test_what_is_apart_is_counted_in_allowances():
     assert measured.apart(0.136, float("nan"), 0.136) == 0
 
 
-class Made:
-    """Outcomes of runs made here, without the lab."""
-
-    def __init__(self, study):
-        self.study = study
-
-    def mean(self, problem, method):
-        name, _, params = split_spec(problem)
-        built = catalog._problems[name].build(**params, reps=3)
-        values = []
-        for seed in range(self.study.seeds):
-            recorder = Recorder(self.study.budget)
-            built.run(catalog._methods[method], {}, seed=SeedTree(seed), budget=self.study.budget, recorder=recorder)
-            values.append(recorder.last("test", built.metric))
-        return float(np.mean(values))
-
-
 def test_the_small_study_runs_and_is_judged():
-    assert "dynamic-omd" in claims.tuned_alike(Made(claims.SMALL)).value
+    assert "dynamic-omd" in claims.tuned_alike(Made(claims.SMALL, reps=3)).value
 
 
 def test_the_rule_of_the_study_can_fail():

@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
+from tests.running import Made
 
 import optimand.online.streaming.methods
 import optimand.online.streaming.problems  # noqa: F401 (these two register what the study runs)
-from optimand.core import catalog
 from optimand.core.papers import get_paper
-from optimand.core.recorder import Recorder
-from optimand.core.seeds import SeedTree
-from optimand.core.userfiles import split_spec
 from optimand.online.streaming import claims
 
 COMPUTED = [claim for claim in claims.CLAIMS if claim.check is not None and claim.study is None]
@@ -81,23 +78,6 @@ def test_the_anytime_learner_keeps_its_guarantee():
     assert (found["anytime"] <= 4.3 * (51 / 50) ** (1 / 3) * found["known"]).all()
     slope = np.polyfit(np.log(found["times"]), np.log(found["anytime"]), 1)[0]
     assert 0.6 < slope < 0.72
-
-
-class Made:
-    """Outcomes of runs made here, without the lab."""
-
-    def __init__(self, study):
-        self.study = study
-
-    def mean(self, problem, method, *, metric=None, split="test"):
-        name, _, params = split_spec(problem)
-        built = catalog._problems[name].build(**params)
-        values = []
-        for seed in range(self.study.seeds):
-            recorder = Recorder(self.study.budget)
-            built.run(catalog._methods[method], {}, seed=SeedTree(seed), budget=self.study.budget, recorder=recorder)
-            values.append(recorder.last(split, "regret_share"))
-        return float(np.mean(values))
 
 
 def test_the_small_study_runs_and_is_judged():
