@@ -32,16 +32,16 @@ test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks
 	$(BIN)/python -m pytest -n $(JOBS)
 
 reproduce: $(INSTALLED) ## Check the headline claims of every implemented paper at full size
-	for paper in lion lion-k exadam blockwise-8bit apollo frugal relax adasketch-newton bilevel halpern streaming-bandits sparse-bandits sea trace optibench alphaopt; do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
+	for paper in lion lion-k exadam blockwise-8bit apollo frugal relax adasketch-newton bilevel halpern streaming-bandits sparse-bandits sea trace optibench alphaopt submodular memory-mapping ignite; do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
 
 bench: $(INSTALLED) ## Measure speed and memory as ratios to named peers, side by side in one process
 	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[bench]'
 	# Peers whose own requirements pin or lack what they need
-	$(BIN)/python -m pip install --quiet --no-deps SMPyBandits==0.9.7 mabwiser==2.7.4 pynol-xzp==0.1.0 trace-opt==0.1.3.8
+	$(BIN)/python -m pip install --quiet --no-deps SMPyBandits==0.9.7 mabwiser==2.7.4 pynol-xzp==0.1.0 trace-opt==0.1.3.8 apricot-select==0.6.1 submodlib-py==0.0.3
 	$(BIN)/python benchmarks/optim_step.py
 	$(BIN)/python benchmarks/low_bit_step.py
 	$(BIN)/python benchmarks/matrix_step.py
-	for room in linear_systems constrained bilevel monotone bandits streaming linear_bandits online_convex sandbox workflows modeling alphaopt; do $(BIN)/python benchmarks/$$room.py || exit 1; done
+	for room in linear_systems constrained bilevel monotone bandits streaming linear_bandits online_convex sandbox workflows modeling alphaopt submodular submodular_dynamic memory_game memory_packing memory_search ignite; do $(BIN)/python benchmarks/$$room.py || exit 1; done
 	$(BIN)/python benchmarks/lab_overhead.py
 
 docs: $(INSTALLED) ## Build the documentation into site/

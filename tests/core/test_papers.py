@@ -171,7 +171,8 @@ def test_what_is_implemented():
     assert by_status["implemented"] == {
         "lion-k-constrained", "exadam", "blockwise-8bit", "apollo", "frugal", "learning-to-relax", "exact-al-sketching",
         "bilevel-penalty", "variance-reduced-halpern", "streaming-bandits", "sparse-misspecified-bandits",
-        "optimistic-omd-sea", "trace-opto", "optibench-resocratic", "alphaopt",
+        "optimistic-omd-sea", "dynamic-submodular", "malloc-muzero", "ignite-offline", "trace-opto",
+        "optibench-resocratic", "alphaopt",
     }  # fmt: skip
     assert by_status["partial"] == {"symbolic-discovery-lion"}
 

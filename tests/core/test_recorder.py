@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from optimand.core.pictures import Values
 from optimand.core.recorder import Diverged, Recorder, write_atomically
 
 
@@ -58,6 +59,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path):
         recorder.record(3, "train", loss=2.0)
     recorder.cost(state_bytes=8)
     recorder.note(device="cpu")
+    recorder.picture("scores", Values("scores", "score", [0.5]))
     assert recorder.checkpoint_due()
     recorder.save(b"state")
     fresh = Recorder(10, checkpoint=path)
@@ -65,6 +67,8 @@ def test_a_checkpoint_brings_everything_back(tmp_path):
     assert fresh.records == recorder.records
     assert fresh.costs == {"state_bytes": 8.0}
     assert fresh.notes == {"device": "cpu"}
+    assert fresh.pictures == recorder.pictures
+    assert list(fresh.pictures) == ["scores"]
     assert fresh.seconds == recorder.seconds
     fresh.clear_checkpoint()
     assert not path.exists()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from optimand.core.pictures import Rectangles, Values, to_plain
 from optimand.core.recorder import Record
 from optimand.lab.store import Outcome, Results, Store
 
@@ -120,6 +122,22 @@ def make_run(
     return outcome, records
 
 
+def make_pictures(method: str, seed: int) -> dict[str, dict[str, Any]]:
+    """A layout whose rectangles are named after method and seed, and scores."""
+    size = 2**20
+    boxes = [
+        (float(i), i + 2.0, float(i * size), (i + 1.0) * size, f"{method} {seed} {i}", ("param", "output")[i % 2])
+        for i in range(6)
+    ]
+    scores = np.random.default_rng([seed, len(method)]).random(20)
+    return {
+        "memory layout": to_plain(
+            Rectangles(f"layout by {method}", "instruction", "address (bytes)", boxes, limit=8.0 * size)
+        ),
+        "scores of the designs": to_plain(Values("scores", "normalized score", list(scores))),
+    }
+
+
 def make_study(
     folder: Path,
     *,
@@ -129,6 +147,7 @@ def make_study(
     tune: int = 0,
     labels: Mapping[str, str] | None = None,
     bad: Mapping[tuple[str, str, int], str] | None = None,
+    pictures: bool = False,
 ) -> Results:
     """A whole study in ``folder``.
 
@@ -136,6 +155,7 @@ def make_study(
         folder: of the store.
         problems, methods, seeds, tune, labels: as in a study.
         bad: status of final runs that do not end well, by problem, method and seed.
+        pictures: whether final runs leave a layout and a set of scores, labelled by their seed.
     """
     store = Store(folder).create()
     info = make_info(problems, methods, seeds=seeds, tune=tune, labels=labels)
@@ -159,6 +179,8 @@ def make_study(
                 )
                 if best:
                     outcome.hyper["weight_decay"] = best.hyper["weight_decay"]  # type: ignore[index]
+                if pictures:
+                    outcome = replace(outcome, pictures=make_pictures(method, seed))
                 finals.append((outcome, records))
             for outcome, records in [*trials, *finals]:
                 store.write_run(outcome, records)

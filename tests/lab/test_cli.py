@@ -128,7 +128,7 @@ def test_a_damaged_file_is_named_with_code_3(study, capsys):
         (("compare", f"{TOY}:problem"), "methods must be named with --methods"),
         (("show", "lyon"), "unknown method 'lyon'; did you mean 'lion'"),
         (("reproduce", "lyon"), "lion"),
-        (("reproduce", "malloc-muzero"), "is not implemented yet (planned)"),
+        (("reproduce", "feynman-kac-correctors"), "is not implemented yet (planned)"),
         (("report", "nowhere"), "'nowhere' holds no study"),
         (("compare", "digits-mlp", "-m", "adamw:lr=abc"), "method 'adamw': lr must be a number, got 'abc'"),
         (("compare", "digits-mlp", "lion"), "'lion' is a method: separate methods by commas"),

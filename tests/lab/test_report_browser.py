@@ -91,6 +91,23 @@ def test_page_draws_every_chart_without_a_word_on_the_console(browser, page, siz
     assert browser.get_log("browser") == []
 
 
+def test_pictures_of_runs_are_drawn_and_the_switch_shows_another_method(browser, tmp_path):
+    results = make_study(
+        tmp_path, problems=("digits-mlp",), methods=("adamw", "evil"), labels={"evil": EVIL}, pictures=True
+    )
+    visit(browser, write_page(results, tmp_path / "report.html"))
+    boxes = (
+        "[...document.querySelectorAll('figure.chart')].find(f => f.querySelector('h4').textContent == 'Memory layout')"
+    )
+    assert browser.execute_script(f"return {boxes}.querySelectorAll('.mark-rect path').length") == 6
+    shown = browser.execute_script(f"return {boxes}.querySelector('.mark-rect path').getAttribute('aria-label')")
+    browser.execute_script(f"{boxes}.querySelectorAll('.switch button')[1].click()")
+    other = f"{boxes}.querySelector('.mark-rect path')?.getAttribute('aria-label')"
+    wait(browser, f"{other} !== undefined && {other} !== {shown!r}")
+    assert min(marks(browser)) >= 3
+    assert browser.get_log("browser") == []
+
+
 def test_page_asks_for_nothing_but_itself(browser, page):
     visit(browser, page)
     sent = [

@@ -90,7 +90,7 @@ def test_what_claims_may_ask(tmp_path):
 
 def test_a_paper_without_claims_is_told_apart(tmp_path):
     with pytest.raises(OptimandError, match="not implemented yet"):
-        reproduce("malloc-muzero", folder=tmp_path)
+        reproduce("feynman-kac-correctors", folder=tmp_path)
     with pytest.raises(OptimandError, match="did you mean"):
         reproduce("exadan", folder=tmp_path)
 

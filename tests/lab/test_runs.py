@@ -189,3 +189,15 @@ def test_without_ray_the_executor_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(OptimandError, match=r"pip install 'optimand\[ray\]'"):
         executors.EXECUTORS["ray"]("folder", 1, 1, 30.0)
+
+
+def test_the_fingerprint_follows_the_content_of_files_among_the_parameters(tmp_path):
+    file = tmp_path / "program.csv"
+    file.write_text("one")
+    text = f"memory-program:path={file}"
+    first = fingerprint(text)
+    file.write_text("two")
+    assert fingerprint(text) != first
+    file.write_text("one")
+    assert fingerprint(text) == first
+    assert fingerprint("memory-program:path=nowhere.csv") == fingerprint("memory-program")

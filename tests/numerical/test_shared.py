@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from optimand.core.compiled import compiled
+from optimand.core.recorder import log_positions
 from optimand.numerical.estimators import Page, Sarah, Storm, storm
 from optimand.numerical.limits import Limits, Status, message
-from optimand.numerical.oracles import OracleBudgetSpent, OracleCounter, log_positions
+from optimand.numerical.oracles import OracleBudgetSpent, OracleCounter
 from optimand.numerical.stationarity import (
     gradient_mapping,
     kkt_residual,

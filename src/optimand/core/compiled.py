@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, overload
 
 import numba
+import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +22,11 @@ def compiled(function: Any = None, /, **options: Any) -> Any:
     Args:
         function: works on numbers and NumPy arrays.
         options: of ``numba.njit``; ``nogil`` is on unless said otherwise.
+
+    Machine code holds that of the compiled functions it calls, and the numbers, tuples and arrays of its module. Numba
+    looks at the function's own file alone before it uses stored code; here the code is also made again when an
+    imported compiled function or constant is another than then. What is reached as ``module.name`` is not looked at:
+    import the name.
 
     Importing this module imports Numba, so modules with compiled loops are imported where they are used.
 
@@ -38,6 +45,40 @@ def compiled(function: Any = None, /, **options: Any) -> Any:
         return lambda f: compiled(f, **options)
     options = {"nogil": True, **options}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return _stamped(numba.njit(cache=True, **options)(function))
     except RuntimeError:  # Numba finds no place for a cache: read-only installation, code typed into a session
         return numba.njit(**options)(function)
+
+
+def _stamped(dispatcher: Any) -> Any:
+    """Let stored code count only while what it was made from is the same; Numba's stamp is of the own file alone."""
+    stored = _stored(dispatcher)
+    if stored is not None:
+        digest = hashlib.sha256(repr(list(_surroundings(dispatcher.py_func))).encode()).hexdigest()
+        stored._source_stamp = (stored._source_stamp, digest)
+    return dispatcher
+
+
+def _stored(value: Any) -> Any:
+    """The files of a compiled function's code, None for anything else; by Numba's private names, hence carefully."""
+    file = getattr(getattr(value, "_cache", None), "_cache_file", None)
+    return file if hasattr(file, "_source_stamp") else None
+
+
+def _surroundings(function: Any) -> Iterator[tuple[str, str]]:
+    """What a function's module has from elsewhere that its machine code, or that of its neighbours, may hold."""
+    for name, value in sorted(function.__globals__.items()):
+        stored = _stored(value)
+        if stored is not None:
+            if value.py_func.__code__.co_filename != function.__code__.co_filename:
+                yield name, repr(stored._source_stamp)
+        elif _is_constant(value):
+            yield name, repr(value)
+        elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            yield name, f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_constant, value))
+    return isinstance(value, bool | int | float | complex | np.generic)

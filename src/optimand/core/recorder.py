@@ -1,4 +1,4 @@
-"""The recorder: a run writes its stream of records, its costs and its checkpoints here, and nowhere else."""
+"""The recorder: a run writes its records, costs, pictures and checkpoints here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from .pictures import Picture, to_plain
 
 
 class Diverged(Exception):  # noqa: N818 (an outcome, not an error)
@@ -39,7 +42,7 @@ class Record:
 
 
 class Recorder:
-    """Takes the records, costs and checkpoints of one run.
+    """Takes the records, costs, pictures and checkpoints of one run.
 
     Args:
         budget: how much of the problem's unit the run may use.
@@ -63,6 +66,7 @@ class Recorder:
         self.records: list[Record] = []
         self.costs: dict[str, float] = {}
         self.notes: dict[str, str] = {}
+        self.pictures: dict[str, dict[str, Any]] = {}
         self._seconds = 0.0
         self._running_since: float | None = None
         self._checkpoint = checkpoint
@@ -103,6 +107,10 @@ class Recorder:
         """Write facts on the run that are no numbers, e.g. ``device="cpu"``."""
         self.notes.update(texts)
 
+    def picture(self, name: str, picture: Picture) -> None:
+        """Keep a picture with the run; a later one of the same name replaces an earlier one."""
+        self.pictures[name] = to_plain(picture)
+
     def progress(self, at: float) -> None:
         """Tell how much of the budget is used; cheap enough for every step."""
         if self._progress is not None:
@@ -116,7 +124,7 @@ class Recorder:
         """Store the run's state with everything recorded so far; atomic, so a kill leaves the old or the new one."""
         if self._checkpoint is None:
             return
-        content = pickle.dumps((self.records, self.costs, self.notes, self.seconds, state))
+        content = pickle.dumps((self.records, self.costs, self.notes, self.pictures, self.seconds, state))
         write_atomically(self._checkpoint, content)
         self._saved_at = time.monotonic()
 
@@ -125,17 +133,28 @@ class Recorder:
         if self._checkpoint is None or not self._checkpoint.exists():
             return None
         try:
-            records, costs, notes, seconds, state = pickle.loads(self._checkpoint.read_bytes())
+            records, costs, notes, pictures, seconds, state = pickle.loads(self._checkpoint.read_bytes())
         except Exception:  # whatever a damaged pickle raises: starting afresh gives the same run, only later
             self._checkpoint.unlink(missing_ok=True)
             return None
-        self.records, self.costs, self.notes, self._seconds = records, costs, notes, seconds
+        self.records, self.costs, self.notes, self.pictures = records, costs, notes, pictures
+        self._seconds = seconds
         return state
 
     def clear_checkpoint(self) -> None:
         """Remove the checkpoint of a finished run."""
         if self._checkpoint is not None:
             self._checkpoint.unlink(missing_ok=True)
+
+
+def log_positions(budget: int, count: int) -> list[int]:
+    """Where a run records: about ``count`` whole positions from 1 to ``budget``, evenly spaced on a log scale.
+
+    Example:
+        >>> log_positions(4, 40), log_positions(1000, 4)
+        ([1, 2, 3, 4], [1, 10, 100, 1000])
+    """
+    return sorted({round(budget ** (i / (count - 1))) for i in range(count)} | {budget})
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -34,6 +34,14 @@ FAMILY_MODULES: dict[str, tuple[str, ...]] = {
             ("online-convex", "convex"),
         )
     },
+    **{
+        family: tuple(f"optimand.{room}.{part}" for part in ("family", "problems", "methods", "claims"))
+        for family, room in (
+            ("submodular", "combinatorial.submodular"),
+            ("memory-mapping", "combinatorial.memory_mapping"),
+            ("offline", "offline"),
+        )
+    },
     "workflows": tuple(f"optimand.language.workflows.{part}" for part in ("family", "problems", "methods", "claims")),
     "modeling": (
         *(f"optimand.language.modeling.{part}" for part in ("family", "problems", "methods", "claims")),

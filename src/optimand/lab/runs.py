@@ -74,9 +74,11 @@ def slug(text: str) -> str:
 
 
 def fingerprint(text: str) -> str:
-    """What stands behind a problem or method as typed: this version, and the digest of the file if it names one."""
-    head, attr, _ = split_spec(text)
-    return __version__ if attr is None else f"{__version__}+{file_digest(head)}"
+    """What stands behind a problem or method as typed: this version, and the digests of the files that it names."""
+    head, attr, params = split_spec(text)
+    files = [] if attr is None else [head]
+    files += [value for _, value in sorted(params.items()) if isinstance(value, str) and Path(value).is_file()]
+    return "+".join([__version__, *map(file_digest, files)])
 
 
 def execute(spec: RunSpec, folder: str, checkpoint_every: float = 30.0) -> Outcome:
@@ -134,6 +136,7 @@ def execute(spec: RunSpec, folder: str, checkpoint_every: float = 30.0) -> Outco
         hyper=hyper,
         costs=recorder.costs,
         notes=recorder.notes,
+        pictures=recorder.pictures,
         **result,
     )
     store.write_run(outcome, recorder.records)

@@ -75,6 +75,7 @@ class Outcome:
         hyper: all hyperparameters.
         costs: measured costs, e.g. ``state_bytes``.
         notes: facts that are no numbers, e.g. the device.
+        pictures: what the run looked like, by name; see :mod:`optimand.core.pictures`.
     """
 
     run: str
@@ -93,6 +94,7 @@ class Outcome:
     hyper: Mapping[str, Any] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Store:

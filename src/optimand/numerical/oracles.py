@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..core.validation import check_number
 
 
@@ -42,13 +40,3 @@ class OracleCounter:
             raise OracleBudgetSpent(f"{self.total + calls:g} oracle calls asked for, {self.budget:g} allowed")
         self.total += calls
         self.by_kind[kind] = self.by_kind.get(kind, 0.0) + calls
-
-
-def log_positions(budget: int, count: int) -> list[int]:
-    """Where a run records: about ``count`` whole positions from 1 to ``budget``, evenly spaced on a log scale.
-
-    Example:
-        >>> log_positions(4, 40), log_positions(1000, 4)
-        ([1, 2, 3, 4], [1, 10, 100, 1000])
-    """
-    return sorted({round(float(at)) for at in np.geomspace(1, budget, count)} | {budget})

@@ -14,7 +14,7 @@ import pytest
 from scipy.optimize import OptimizeResult, minimize
 
 from optimand.core import catalog
-from optimand.core.recorder import Diverged, Recorder
+from optimand.core.recorder import Diverged, Recorder, log_positions
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.numerical.constrained import EqualityProblem, family, methods
@@ -28,7 +28,6 @@ from optimand.numerical.constrained.problems import (
     poisson,
     poisson_control,
 )
-from optimand.numerical.oracles import log_positions
 
 NAMES = (
     "adasketch-gv", "adasketch-rk", "adasketch-practical", "adasketch-block",

@@ -10,11 +10,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from optimand.core.contracts import Method
-from optimand.core.recorder import Diverged, Recorder
+from optimand.core.recorder import Diverged, Recorder, log_positions
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_int, check_number
 
-from ..oracles import log_positions
 from .loop import Trace, run_method
 from .nlp import EqualityProblem
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optimand.core.contracts import Method
-from optimand.core.recorder import Diverged, Recorder
+from optimand.core.recorder import Diverged, Recorder, log_positions
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
-from optimand.numerical.oracles import OracleBudgetSpent, log_positions
+from optimand.numerical.oracles import OracleBudgetSpent
 
 from .constants import estimate_constants
 from .operators import Array, FiniteSumOperator, as_resolvent

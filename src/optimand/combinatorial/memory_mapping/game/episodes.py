@@ -1,0 +1,137 @@
+"""Compiled loops over whole episodes: an action string, random playouts, and all trajectories of a small program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optimand.core.compiled import compiled
+
+from .kernels import (
+    DECISIONS,
+    DROP,
+    F_LENGTH,
+    FAILED,
+    FAST,
+    FORCED,
+    POSITION,
+    S_LENGTH,
+    TIME,
+    G,
+    R,
+    reset,
+    step,
+)
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+
+
+@compiled
+def play(P: Any, Q: Any, S: Any, F: Any, fast: Any, most: Any) -> Any:
+    """Go on from a state to the end: the fast option where ``fast`` says so and it is legal; returns the moves made.
+
+    ``fast`` has an entry for each reference. Stops after ``most`` moves.
+    """
+    moves = 0
+    while S[POSITION] < P[R] and moves < most:
+        action = DROP
+        if S[FORCED] == 1 or fast[S[POSITION]]:
+            action = S[FAST]
+        step(P, Q, S, F, action)
+        moves += 1
+    return moves
+
+
+@compiled
+def play_actions(P: Any, Q: Any, S: Any, F: Any, actions: Any) -> Any:
+    """Play decisions from the start; the first position whose action is illegal, -1 where all are legal.
+
+    A position that comes up again after a backup takes its decision again, which is legal only if it is DROP.
+    """
+    reset(P, Q, S, F)
+    while S[POSITION] < P[R]:
+        k = S[POSITION]
+        reward = step(P, Q, S, F, np.int64(actions[k]))
+        if reward != reward:
+            return k
+    return -1
+
+
+@compiled
+def play_random(
+    P: Any, Q: Any, S: Any, F: Any, s: Any, f: Any, best: Any, seed: Any, fast_probability: Any, count: Any, most: Any
+) -> Any:
+    """``count`` random episodes from the state (S, F), which stays; the best one's decisions go into ``best``.
+
+    ``s`` and ``f`` are room for a state. Where two actions are legal, the fast one has ``fast_probability``.
+
+    Returns:
+        moves made, time of the best episode, sum of the times, and complete episodes.
+    """
+    word = np.uint64(seed)
+    moves, done = 0, 0
+    least, total = np.inf, 0.0
+    for _ in range(count):
+        s[:] = S
+        f[:] = F
+        while s[POSITION] < P[R] and moves < most:
+            action = s[FAST]
+            if action != DROP and s[FORCED] == 0:
+                word += _GAMMA
+                z = word
+                z = (z ^ (z >> _S30)) * _MIX1
+                z = (z ^ (z >> _S27)) * _MIX2
+                z = z ^ (z >> _S31)
+                if np.float64(z >> _S11) * 2.0**-53 >= fast_probability:
+                    action = DROP
+            step(P, Q, s, f, action)
+            moves += 1
+        if s[POSITION] < P[R]:
+            break
+        done += 1
+        reached = np.inf if s[FAILED] == 1 else f[TIME]
+        total += reached
+        if reached < least or done == 1:
+            least = reached
+            best[:] = s[DECISIONS : DECISIONS + P[R]]
+    return moves, least, total, done
+
+
+@compiled
+def enumerate_all(P: Any, Q: Any, best: Any, most: Any) -> Any:
+    """Depth-first search over all trajectories, without pruning.
+
+    Returns:
+        least time, and complete trajectories, or -1 where there are more than ``most``.
+    """
+    depth = (P[G] + 1) * P[R] + 1
+    states = np.empty((depth, P[S_LENGTH]), np.int64)
+    times = np.empty((depth, P[F_LENGTH]))
+    reset(P, Q, states[0], times[0])
+    least, leaves, top = np.inf, 0, 1
+    while top > 0:
+        top -= 1
+        S, F = states[top], times[top]
+        # The open alternative takes the row above, so a row in use is never written.
+        while S[POSITION] < P[R]:
+            action = S[FAST]
+            if action != DROP and S[FORCED] == 0:
+                states[top + 1] = S
+                times[top + 1] = F
+                step(P, Q, states[top], times[top], np.int64(DROP))
+                top += 1
+                S, F = states[top], times[top]
+            step(P, Q, S, F, action)
+        leaves += 1
+        if leaves > most:
+            return least, -1
+        if S[FAILED] == 0 and F[TIME] < least:
+            least = F[TIME]
+            best[:] = S[DECISIONS : DECISIONS + P[R]]
+    return least, leaves
+
+
+__all__ = ["enumerate_all", "play", "play_actions", "play_random"]

@@ -1,0 +1,327 @@
+"""The mallocGame (arXiv:2305.07440): a single player maps a program's buffers to memory, a reference at a time.
+
+At each reference, DROP serves it from slow memory, NOCOPY from where the buffer lies in fast memory (or places an
+output there), COPY prefetches it. A reward is the fall of the program's time, so the return of an episode is the
+all-slow time less the final time, exactly. The rules are those of :mod:`.kernels`, which also documents the arrays;
+rules of the paper that could not be checked in a source are replaced by a complete specification of our own.
+
+A :class:`Game` also keeps the books of whoever plays it: moves made and the best complete trajectory, shared by all
+copies, so that a budget holds however a solver searches. Code that calls the kernels directly on its own arrays
+reports its moves with :meth:`Game.charge` and what it found with :meth:`Game.offer`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from optimand.core.validation import OptimandError, check_choice, check_int, check_number
+
+from . import episodes, kernels
+from .arrays import LEGAL, NONE_LEGAL
+from .hardware import Hardware
+from .kernels import (
+    BACKUPS,
+    COPY,
+    DECISIONS,
+    DROP,
+    FAILED,
+    FAST,
+    FORCED,
+    NOCOPY,
+    POSITION,
+    TIME,
+    Floats,
+    Ints,
+)
+from .layouts import Layout, Residency
+from .moves import ENDLESS, Books, MovesSpent
+from .program import MemoryProgram
+from .tracing import residencies_of, trace_layout
+
+__all__ = ["COPY", "DROP", "NOCOPY", "Game", "MovesSpent", "Snapshot"]
+
+INFEASIBLE = ("backup", "terminal")
+NAMES = {DROP: "DROP", NOCOPY: "NOCOPY", COPY: "COPY"}
+
+
+class Snapshot(NamedTuple):
+    """A state, to be given back to :meth:`Game.restore`."""
+
+    ints: Ints
+    floats: Floats
+
+
+class Game:
+    """A program on a machine, as a game.
+
+    Args:
+        program: what is to be mapped.
+        hardware: the two memories.
+        limit: most moves ever, over all episodes and copies; None for no limit.
+        infeasible: what happens when a member of an alias group cannot be served as the group demands. ``backup``
+            returns to the group's first decision and drops all its references (each group at most once);
+            ``terminal`` ends the episode with a reward of minus the all-slow time.
+
+    Attributes:
+        all_slow_time: seconds with every reference in slow memory.
+        least_time: seconds with every reference in fast memory and no slow writes, which no mapping can beat.
+        P, Q, S, F: the arrays of :mod:`.kernels`; S and F stay the same objects.
+
+    Raises:
+        TypeError, ValueError: a bad limit or mode, or something else than a program and a machine.
+
+    Example:
+        >>> from optimand.combinatorial.memory_mapping import Game, Hardware, tiny_program
+        >>> game = Game(tiny_program(), Hardware.preset("tiny"))
+        >>> sum(game.step("DNC".index(a)) for a in "DDNDDNNNDNDND")
+        17.6
+        >>> game.done, game.all_slow_time - game.time
+        (True, 17.6)
+    """
+
+    def __init__(
+        self, program: MemoryProgram, hardware: Hardware, *, limit: int | None = None, infeasible: str = "backup"
+    ) -> None:
+        if not isinstance(program, MemoryProgram):
+            raise TypeError(f"program must be a MemoryProgram, got {program!r} ({type(program).__name__})")
+        if not isinstance(hardware, Hardware):
+            raise TypeError(f"hardware must be a Hardware, got {hardware!r} ({type(hardware).__name__})")
+        self.program, self.hardware = program, hardware
+        self.infeasible = check_choice("infeasible", infeasible, INFEASIBLE)
+        self.P, self.Q = kernels.pack_program(program, hardware, INFEASIBLE.index(infeasible))
+        self.S, self.F = kernels.make_state(self.P)
+        self._scratch = kernels.make_state(self.P)
+        self._books = Books(ENDLESS if limit is None else check_int("limit", limit, low=0))
+        self._references = program.references
+        self.all_slow_time = float(self.Q[kernels.ALL_SLOW])
+        fast = program.sizes[program.ref_buffer] / hardware.fast_bw
+        together = np.bincount(program.ref_instruction, fast, len(program.instructions))
+        self.least_time = float(np.maximum([i.compute for i in program.instructions], together).sum())
+        self.reset()
+
+    @property
+    def bound(self) -> float:
+        """A bound on the speed-up: all-slow time over least time."""
+        return self.all_slow_time / self.least_time
+
+    @property
+    def position(self) -> int:
+        """The reference that is decided next; as many as there are when the episode is over."""
+        return int(self.S[POSITION])
+
+    @property
+    def done(self) -> bool:
+        """Whether all references are decided."""
+        return bool(self.S[POSITION] >= self._references)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the episode ended because an alias group could not be served (mode ``terminal``)."""
+        return bool(self.S[FAILED])
+
+    @property
+    def time(self) -> float:
+        """Seconds of the program with the decisions so far, open references counted as slow."""
+        return float(self.F[TIME])
+
+    @property
+    def backups(self) -> int:
+        """Alias groups that were taken back in this episode."""
+        return int(self.S[BACKUPS])
+
+    @property
+    def decisions(self) -> NDArray[np.int8]:
+        """The action of each reference, -1 where it is open."""
+        return self.S[DECISIONS : DECISIONS + self._references].astype(np.int8)
+
+    @property
+    def residencies(self) -> tuple[Residency, ...]:
+        """What lies in fast memory by the decisions so far, with the reserved ends."""
+        return residencies_of(self.program, self.P, self.S)
+
+    @property
+    def moves(self) -> int:
+        """Moves made with this game and its copies, over all episodes."""
+        return self._books.moves
+
+    @property
+    def remaining(self) -> int | None:
+        """Moves left; None without a limit."""
+        return None if self._books.limit == ENDLESS else self._books.left
+
+    @property
+    def best(self) -> tuple[float, NDArray[np.int8]] | None:
+        """Time and decisions of the best complete trajectory so far; None before the first."""
+        return None if self._books.actions is None else (self._books.time, self._books.actions.copy())
+
+    def legal(self) -> NDArray[np.bool_]:
+        """Which of DROP, NOCOPY and COPY are legal: DROP and at most one other; one alone, or none at the end."""
+        if self.S[POSITION] >= self._references:
+            return NONE_LEGAL
+        return LEGAL[self.S[FORCED]][self.S[FAST]]
+
+    def reset(self) -> None:
+        """Begin an episode."""
+        kernels.reset(self.P, self.Q, self.S, self.F)
+
+    def step(self, action: int) -> float:
+        """Decide the reference at the position.
+
+        Args:
+            action: DROP 0, NOCOPY 1 or COPY 2.
+
+        Returns:
+            The fall of the program's time in seconds; negative where a slow write or a backup makes it rise.
+
+        Raises:
+            ValueError: the action is illegal here, or the episode is over.
+            MovesSpent: the limit is reached.
+        """
+        books = self._books
+        if books.moves >= books.limit:
+            raise books.end()
+        reward: float = kernels.step(self.P, self.Q, self.S, self.F, int(action))
+        if reward != reward:
+            raise ValueError(self._complaint(action))
+        books.moves += 1
+        if self.S[POSITION] >= self._references and not self.S[FAILED]:
+            self._keep(self.F[TIME], self.S)
+        return reward
+
+    def play(self, fast: ArrayLike) -> float:
+        """Play a whole episode apart from the current one, which stays as it is.
+
+        Args:
+            fast: for each reference, whether to take the fast option; DROP where it says no, or none is legal.
+
+        Returns:
+            Seconds of the program; infinite where the episode failed (mode ``terminal``).
+
+        Raises:
+            MovesSpent: the limit ended the episode before its end.
+        """
+        bits = np.asarray(fast, dtype=np.bool_)
+        if bits.shape != (self._references,):
+            raise ValueError(f"fast must have one entry for each of {self._references} references, got {bits.shape}")
+        s, f = self._scratch
+        kernels.reset(self.P, self.Q, s, f)
+        self._books.moves += int(episodes.play(self.P, self.Q, s, f, bits, self._books.left))
+        if s[POSITION] < self._references:
+            raise self._books.end()
+        if s[FAILED]:
+            return float("inf")
+        self._keep(f[TIME], s)
+        return float(f[TIME])
+
+    def play_random(self, seed: int, fast_probability: float = 0.5, count: int = 1) -> float:
+        """Play random episodes from the current state to the end; the state stays as it is.
+
+        Args:
+            seed: of the episodes, which depend on nothing else.
+            fast_probability: of the fast option where two actions are legal; 1 is the greedy policy.
+            count: how many episodes.
+
+        Returns:
+            The mean of their times in seconds.
+
+        Raises:
+            MovesSpent: the limit ended the episodes before their end.
+        """
+        check_int("count", count, low=1)
+        check_number("fast_probability", fast_probability, low=0, high=1)
+        best = np.empty(self._references, np.int64)
+        seed = check_int("seed", seed) % 2**63
+        moves, least, total, complete = episodes.play_random(
+            self.P, self.Q, self.S, self.F, *self._scratch, best, seed, float(fast_probability), int(count),
+            self._books.left,
+        )  # fmt: skip
+        self._books.moves += int(moves)
+        if complete:
+            self._books.keep(least, best)
+        if complete < count:
+            raise self._books.end()
+        return float(total / count)
+
+    def snapshot(self) -> Snapshot:
+        """The state, bit for bit."""
+        return Snapshot(self.S.copy(), self.F.copy())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Return to a state of this program on this machine."""
+        ints, floats = snapshot
+        if ints.shape != self.S.shape or floats.shape != self.F.shape:
+            raise ValueError(f"snapshot must be of this game, with {self.S.shape} integers, got {ints.shape}")
+        self.S[:] = ints
+        self.F[:] = floats
+
+    def copy(self) -> Game:
+        """A game in the same state that moves on its own; limit, moves and best trajectory are shared."""
+        twin = object.__new__(Game)
+        twin.__dict__.update(self.__dict__)
+        twin.S, twin.F = self.S.copy(), self.F.copy()
+        twin._scratch = kernels.make_state(self.P)
+        return twin
+
+    def charge(self, moves: int) -> None:
+        """Count moves made on the arrays directly; MovesSpent where that passes the limit."""
+        allowed = min(check_int("moves", moves, low=0), self._books.left)
+        self._books.moves += allowed
+        if allowed < moves:
+            raise self._books.end()
+
+    def offer(self, actions: ArrayLike) -> float:
+        """Keep a complete trajectory found elsewhere if it is the best; it is replayed, uncounted, for its time.
+
+        Raises:
+            ValueError: an action is illegal.
+        """
+        s, f = self._replay(actions)
+        if not s[FAILED]:
+            self._keep(f[TIME], s)
+        return float("inf") if s[FAILED] else float(f[TIME])
+
+    def layout(self, actions: ArrayLike | None = None) -> Layout:
+        """Where the buffers lie.
+
+        Args:
+            actions: a decision for each reference; None for the best trajectory so far.
+
+        Raises:
+            ValueError: an action is illegal.
+            OptimandError: no actions, and no complete trajectory yet.
+        """
+        if actions is None:
+            if self._books.actions is None:
+                raise OptimandError("layout needs actions before the first complete trajectory, got none")
+            actions = self._books.actions
+        return trace_layout(self, self._checked(actions))
+
+    def _keep(self, time: Any, s: Ints) -> None:
+        self._books.keep(time, s[DECISIONS : DECISIONS + self._references])
+
+    def _checked(self, actions: ArrayLike) -> Ints:
+        found = np.asarray(actions)
+        if found.shape != (self._references,):
+            raise ValueError(
+                f"actions must have one entry for each of {self._references} references, got {found.shape}"
+            )
+        return found.astype(np.int64)
+
+    def _replay(self, actions: ArrayLike) -> tuple[Ints, Floats]:
+        found = self._checked(actions)
+        s, f = self._scratch
+        wrong = int(episodes.play_actions(self.P, self.Q, s, f, found))
+        if wrong >= 0:
+            raise ValueError(f"actions[{wrong}] is illegal there, got {int(found[wrong])}")
+        return s, f
+
+    def _complaint(self, action: Any) -> str:
+        if self.done:
+            return f"action {action!r}: the episode is over; call reset first"
+        k = self.position
+        b, i = self.program.ref_buffer[k], self.program.ref_instruction[k]
+        legal = ", ".join(f"{a} ({NAMES[a]})" for a in np.flatnonzero(self.legal()).tolist())
+        return f"action must be one of {legal} at reference {k} (buffer {b}, instruction {i}), got {action!r}"

@@ -1,0 +1,72 @@
+"""All heuristics in turn, then evolution, so that the result is at least that of each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from optimand.core.validation import check_number
+
+from ..game.simulator import Game
+from . import get_solver
+
+# What a budget is spent on first. Those with episodes or a width end by themselves.
+BASELINES: dict[str, dict[str, Any]] = {
+    "xla": {},
+    "greedy": {},
+    "best-fit": {},
+    "first-fit": {},
+    "noisy-greedy": {"episodes": 200},
+    "beam": {"most": 128},
+    "random": {"episodes": 100},
+}
+
+
+def solve(
+    game: Game,
+    rng: Any,
+    *,
+    agent: Callable[..., Iterator[None]] | None = None,
+    agent_share: float = 0.5,
+    sat_seconds: float = 0.0,
+) -> Iterator[None]:
+    """Play the baselines, then evolve from the best trajectory, XLA's and greedy's, in turn.
+
+    The game keeps the best, so with the same seed and enough moves for the baselines (about 700 episodes) the result is
+    at least as good as that of each of :data:`BASELINES` with the options given there.
+
+    Args:
+        game: to be played on.
+        rng: what ``numpy.random.default_rng`` takes.
+        agent: another solver that shares the rest of the moves with the evolution; it need not end.
+        agent_share: of those moves for it, in [0, 1].
+        sat_seconds: wall time of CP-SAT's relaxation, whose solutions are played too; 0 leaves it out.
+    """
+    check_number("agent_share", agent_share, low=0, high=1)
+    check_number("sat_seconds", sat_seconds, low=0)
+    seed = rng if isinstance(rng, int) else int(np.random.default_rng(rng).integers(2**31))
+    for name, options in BASELINES.items():
+        yield from get_solver(name)(game, seed, **options)
+    if sat_seconds > 0:
+        yield from get_solver("cp-sat")(game, seed, seconds=sat_seconds)
+    evolving = get_solver("evolution")(game, seed, starts=("best", "xla", "ones"))
+    guided = None if agent is None else agent(game, np.random.default_rng(seed))
+    own = others = 0
+    try:
+        while True:
+            before = game.moves
+            if guided is not None and own * (1 - agent_share) <= others * agent_share and agent_share > 0:
+                try:
+                    next(guided)
+                except StopIteration:
+                    guided = None
+                own += game.moves - before
+            else:
+                next(evolving)
+                others += game.moves - before
+            yield
+    finally:
+        if guided is not None and hasattr(guided, "close"):  # it may hold processes
+            guided.close()

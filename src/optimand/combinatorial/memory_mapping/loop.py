@@ -1,0 +1,205 @@
+"""The run loop of the family ``memory-mapping``: it pays a method's moves, and looks at the best layout from outside.
+
+A method is a generator that plays the game; it yields whenever a unit of its work is done. The game counts every move
+that is made on it, those of compiled playouts too, and keeps the best complete layout, so no method can forget either;
+once the budget is spent the next move ends the method. What counts at a position is the best layout that was complete
+by then: a unit of work that goes beyond a position does not count for it. At the end the layout is judged by a
+validator that shares no code with the game.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optimand.core.contracts import Method
+from optimand.core.recorder import Recorder, log_positions
+from optimand.core.seeds import SeedTree
+from optimand.core.validation import OptimandError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .game.hardware import Hardware
+    from .game.layouts import Layout
+    from .game.program import MemoryProgram
+    from .game.simulator import Game
+    from .problems import MappingProblem
+
+POSITIONS = 48
+# Units of work without a move after which a method is taken to hang.
+IDLE_UNITS = 10_000
+# Moves and units of work of a rehearsal: enough for an agent's first round.
+REHEARSAL = 4000
+REHEARSED_UNITS = 100
+MICRO = 1e6
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method gets: a game to play on, and its random numbers.
+
+    Attributes:
+        game: of the program on the machine; it counts moves and keeps the best layout.
+        rng: the method's generator.
+    """
+
+    game: Game
+    rng: np.random.Generator
+
+
+def run(
+    problem: MappingProblem,
+    method: Method,
+    hyper: Mapping[str, Any],
+    *,
+    seed: SeedTree,
+    budget: int,
+    recorder: Recorder,
+) -> None:
+    """Run ``method`` on the problem's program for ``budget`` moves.
+
+    Args:
+        problem: its ``instance()`` gives program and hardware.
+        method: its ``build(task, **hyper)`` gives the solver.
+        hyper: hyperparameters.
+        seed: the run's branch; the method draws from ``seed.child("method")``.
+        budget: moves, that is decisions about single references.
+        recorder: takes the speed-up over the program with everything in slow memory, on ``valid`` and ``test``, the
+            layout as a picture, and as costs its microseconds and those of copies that are exposed in strict mode.
+
+    Raises:
+        OptimandError: the solver is none, works without end, or the layout breaks a rule.
+    """
+    from .game.drawing import picture
+    from .game.simulator import Game, MovesSpent
+
+    program, hardware = problem.instance()
+    game = Game(program, hardware, limit=budget)
+    rehearse(method, seed)
+    watch = _Watch(game, recorder, log_positions(budget, POSITIONS))
+    try:
+        with recorder.timed():
+            solver: Any = check_solver(method.name, method.build(Task(game, seed.child("method").numpy()), **hyper))
+    except MovesSpent:  # all of it while the solver was made
+        solver = iter(())
+    saved = recorder.restore() if hasattr(solver, "load_state_dict") else None
+    if saved is None:
+        watch.cross(game.moves, 1.0)
+    else:
+        state, moves, best, watch.next = pickle.loads(saved)
+        solver.load_state_dict(state)
+        game.charge(moves - game.moves)
+        if best is not None:
+            game.offer(best[1])
+    idle = 0
+    while watch.next < len(watch.at):
+        before, spent = watch.speedup(), game.moves
+        try:
+            with recorder.timed():
+                next(solver)
+        except (MovesSpent, StopIteration):
+            watch.cross(game.moves, before)
+            break
+        idle = 0 if game.moves > spent else idle + 1
+        if idle >= IDLE_UNITS:
+            raise OptimandError(f"method {method.name!r} yielded {idle} times without a move")
+        watch.cross(game.moves, before)
+        recorder.progress(game.moves)
+        if hasattr(solver, "state_dict") and recorder.checkpoint_due():
+            recorder.save(pickle.dumps((solver.state_dict(), game.moves, game.best, watch.next)))
+    close(solver)
+    watch.cross(math.inf, watch.speedup())
+    layout, exposed = judged(game, program, hardware)
+    time = layout.time if layout is not None else game.all_slow_time
+    recorder.cost(
+        microseconds=time * MICRO,
+        exposed_microseconds=exposed * MICRO,
+        share_of_bound=game.least_time / time if time > 0 else 1.0,
+        moves=game.moves,
+        seconds_per_unit=recorder.seconds / max(game.moves, 1),
+    )
+    if layout is not None and layout.residencies:
+        recorder.picture("memory layout", picture(layout, program))
+
+
+def rehearse(method: Method, seed: SeedTree) -> None:
+    """Compile, or load, the game's loops on the smallest program, so that no method's clock counts it."""
+    from .game.simulator import Game, MovesSpent
+
+    game = Game(*smallest(), limit=REHEARSAL)
+    try:
+        solver = method.build(Task(game, seed.child("rehearsal").numpy()), **method.defaults)
+        for _ in itertools.islice(solver, REHEARSED_UNITS):
+            pass
+        close(solver)
+    except MovesSpent:
+        pass
+
+
+def close(solver: Any) -> None:
+    """Let a solver end what it holds, such as processes; generators have this, other iterators may."""
+    if hasattr(solver, "close"):
+        solver.close()
+
+
+def smallest() -> tuple[MemoryProgram, Hardware]:
+    """A program small enough to be enumerated, on a memory that holds a part of it."""
+    from .game.hardware import Hardware
+    from .game.program import tiny_program
+
+    return tiny_program(), Hardware.preset("tiny", capacity=12)
+
+
+def judged(game: Game, program: MemoryProgram, hardware: Hardware) -> tuple[Layout | None, float]:
+    """The game's best layout after the validator has passed it, None where nothing was completed.
+
+    The second number is the seconds of its copies that are exposed once instructions are as fast as the layout makes
+    them; the game, and the metric, take copies as hidden behind the slow instructions.
+
+    Raises:
+        OptimandError: the layout breaks a rule of the game, or its time is not what was claimed.
+    """
+    from .game.validation import validate
+
+    if game.best is None:
+        return None, 0.0
+    time, actions = game.best
+    layout = game.layout(actions)
+    exposed = validate(program, hardware, layout).exposed
+    if not math.isclose(layout.time, time, rel_tol=1e-9):
+        raise OptimandError(f"the best layout takes {layout.time!r} s, but {time!r} s were counted")
+    return layout, exposed
+
+
+class _Watch:
+    """Records the best speed-up at each position that the moves go across."""
+
+    def __init__(self, game: Game, recorder: Recorder, at: list[int]) -> None:
+        self.game, self.recorder, self.at, self.next = game, recorder, at, 0
+
+    def speedup(self) -> float:
+        best = self.game.best
+        return 1.0 if best is None or best[0] <= 0 else self.game.all_slow_time / best[0]
+
+    def cross(self, moves: float, before: float) -> None:
+        """Record ``before`` at every position that is less than ``moves``."""
+        while self.next < len(self.at) and self.at[self.next] < moves:
+            # A layout has no held-out data: both splits hold the same numbers.
+            for split in ("valid", "test"):
+                self.recorder.record(self.at[self.next], split, speedup=before)
+            self.next += 1
+
+
+def check_solver(name: str, solver: Any) -> Iterator[Any]:
+    """The solver as an iterator; OptimandError unless it is one."""
+    if not hasattr(solver, "__next__"):
+        raise OptimandError(
+            f"method {name!r} must build an iterator that plays the game whenever it is asked for its next item, got "
+            f"{solver!r:.80} ({type(solver).__name__})"
+        )
+    return solver  # type: ignore[no-any-return]

@@ -1,0 +1,103 @@
+"""Who found what: best times and trajectories of a game by source, and the moves of all."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimand.combinatorial.memory_mapping.game.arrays import R
+from optimand.combinatorial.memory_mapping.game.simulator import Game, MovesSpent
+from optimand.combinatorial.memory_mapping.muzero.search.board import Board
+
+SOURCES = ("demonstrations", "agent", "local")
+
+
+@dataclass
+class Best:
+    """Best times of a game by who found them, infinite for none, with the decisions."""
+
+    times: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SOURCES, float("inf")))
+    actions: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+
+    def offer(self, source: str, time: float, actions: NDArray) -> bool:
+        """Keep a complete trajectory if it is the source's best."""
+        if not time < self.times[source]:
+            return False
+        self.times[source], self.actions[source] = time, np.array(actions, np.int8)
+        return True
+
+    @property
+    def overall(self) -> NDArray[np.int8] | None:
+        """The best decisions whoever found it."""
+        source = min(self.times, key=self.times.__getitem__)
+        return self.actions.get(source)
+
+    @property
+    def time(self) -> float:
+        """The best time whoever found it."""
+        return min(self.times.values())
+
+
+class Books:
+    """Charges games for what a board spends, offers them what is found on it, and remembers who found it.
+
+    Args:
+        games: the board's first programs are theirs; further ones are the same programs on other machines, in the
+            same order, whose moves are charged to the same games.
+        board: the programs. Its best trajectories are the agent's.
+    """
+
+    def __init__(self, games: Sequence[Game], board: Board) -> None:
+        self.games, self.board = list(games), board
+        self.best = [Best() for _ in board.best_time]
+        self._before = board.moves.copy()
+
+    def owner(self, g: int) -> Game:
+        """The game that program ``g`` belongs to."""
+        return self.games[g % len(self.games)]
+
+    def open(self) -> None:
+        """Let each program spend what its game has left."""
+        for g in range(len(self.best)):
+            left = self.owner(g).remaining
+            self.board.moves[g] = np.iinfo(np.int64).max if left is None else left
+        self._before = self.board.moves.copy()
+
+    def close(self, complete: bool = True) -> int:
+        """Charge the moves since ``open``, take over what the agent found, and return the moves.
+
+        Raises:
+            MovesSpent: not ``complete``, that is, the moves of a program ran out.
+        """
+        board = self.board
+        spent = self._before - board.moves
+        self._before = board.moves.copy()
+        for g in range(len(self.best)):
+            self.owner(g).charge(int(spent[g]))
+            self.keep("agent", g, float(board.best_time[g]), board.best[g, : int(board.p[g, R])])
+        if not complete:
+            for g, left in enumerate(board.moves):
+                remaining = self.owner(g).remaining
+                if left <= 0 and remaining is not None:
+                    self.owner(g).charge(remaining + 1)
+            raise MovesSpent("the moves of a process's share ran out")
+        return int(spent.sum())
+
+    def keep(self, source: str, g: int, time: float, actions: NDArray) -> None:
+        """Note a complete trajectory if it is the source's best, and offer it to the game."""
+        if self.best[g].offer(source, time, actions) and g < len(self.games):
+            self.games[g].offer(actions)
+
+    def load(self, best: list[Best]) -> None:
+        """Take over the best trajectories of other books of the same games."""
+        self.best = copy.deepcopy(best)
+        for g, found in enumerate(self.best):
+            self.board.best_time[g] = found.times["agent"]
+            if "agent" in found.actions:
+                self.board.best[g, : len(found.actions["agent"])] = found.actions["agent"]
+            if g < len(self.games) and found.overall is not None:
+                self.games[g].offer(found.overall)

@@ -1,0 +1,154 @@
+"""Games of several programs side by side, and compiled steps from one decision to the next.
+
+A decision is a position where both DROP and a fast action are legal; positions with one legal action are played
+through. Action 0 is slow, action 1 is fast. Rewards are relative to T of the all-slow state, moves are counted, and
+the best complete trajectory of each program is kept whoever meets it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimand.combinatorial.memory_mapping.game import arrays as k
+from optimand.combinatorial.memory_mapping.game.kernels import reset, step
+from optimand.combinatorial.memory_mapping.muzero.features import static_features, uses_after
+from optimand.core.compiled import compiled
+
+
+class Board(NamedTuple):
+    """G programs, padded to the longest, and what is kept about each of them."""
+
+    p: NDArray[np.int64]  # (G, …), see game.arrays
+    q: NDArray[np.float64]  # (G, …)
+    table: NDArray[np.float32]  # (G, R, features), static features
+    later: NDArray[np.int64]  # (G, R)
+    guide: NDArray[np.float64]  # (G, R), probability of the fast action in playouts
+    best_time: NDArray[np.float64]  # (G,), seconds
+    best: NDArray[np.int8]  # (G, R), actions of the best trajectory
+    moves: NDArray[np.int64]  # (G,), moves that may still be made
+    start_ints: NDArray[np.int64]  # (G, …), state at the first decision
+    start_floats: NDArray[np.float64]  # (G, …)
+
+
+def make_board(programs: list[tuple[NDArray, NDArray]], *, position: bool) -> Board:
+    """A board of packed programs.
+
+    Args:
+        programs: pairs as ``game.arrays.pack_program`` gives them.
+        position: whether the features tell the position by sines and cosines.
+    """
+    tables = [static_features(p, q, position=position) for p, q in programs]
+    references = max(len(table) for table in tables)
+    count = len(programs)
+    board = Board(
+        p=_stack([p for p, _ in programs]),
+        q=_stack([q for _, q in programs]),
+        table=np.zeros((count, references, tables[0].shape[1]), np.float32),
+        later=_stack([uses_after(p) for p, _ in programs]),
+        guide=np.full((count, references), 0.5),
+        best_time=np.full(count, np.inf),
+        best=np.zeros((count, references), np.int8),
+        moves=np.full(count, np.iinfo(np.int64).max),
+        start_ints=_stack([np.zeros(p[k.S_LENGTH], np.int64) for p, _ in programs]),
+        start_floats=_stack([np.zeros(p[k.F_LENGTH]) for p, _ in programs]),
+    )
+    for g, (p, q) in enumerate(programs):
+        board.table[g, : len(tables[g])] = tables[g]
+        reset(p, q, board.start_ints[g], board.start_floats[g])
+        skip_forced(p, q, board.start_ints[g], board.start_floats[g], board.moves[g : g + 1])
+    return board
+
+
+def _stack(rows: list[NDArray]) -> NDArray:
+    out = np.zeros((len(rows), max(len(row) for row in rows)), rows[0].dtype)
+    for line, row in zip(out, rows, strict=True):
+        line[: len(row)] = row
+    return out
+
+
+@compiled(error_model="numpy")
+def skip_forced(P: NDArray, Q: NDArray, S: NDArray, F: NDArray, moves: NDArray) -> bool:
+    """Play while one action is legal; False where the moves ran out first."""
+    while S[k.POSITION] < P[k.R] and (S[k.FAST] == 0 or S[k.FORCED] == 1):
+        if moves[0] <= 0:
+            return False
+        moves[0] -= 1
+        step(P, Q, S, F, S[k.FAST])
+    return True
+
+
+@compiled(error_model="numpy")
+def decide(P: NDArray, Q: NDArray, S: NDArray, F: NDArray, action: int, moves: NDArray) -> bool:
+    """Play a decision and go on to the next; False where the moves ran out first."""
+    if moves[0] <= 0:
+        return False
+    moves[0] -= 1
+    step(P, Q, S, F, S[k.FAST] if action == 1 else k.DROP)
+    return skip_forced(P, Q, S, F, moves)
+
+
+@compiled(error_model="numpy")
+def is_over(P: NDArray, S: NDArray) -> bool:
+    """Whether the last reference was decided."""
+    return S[k.POSITION] >= P[k.R]
+
+
+@compiled(error_model="numpy")
+def saved(Q: NDArray, S: NDArray, F: NDArray) -> float:
+    """Seconds saved so far relative to the all-slow time; -1 where the episode failed."""
+    if S[k.FAILED] == 1:
+        return -1.0
+    return (Q[k.ALL_SLOW] - F[k.TIME]) / Q[k.ALL_SLOW] if Q[k.ALL_SLOW] > 0.0 else 0.0
+
+
+@compiled(error_model="numpy")
+def keep_best(board: Board, g: int, S: NDArray, F: NDArray) -> bool:
+    """Offer a complete trajectory; True where it is the best so far."""
+    if S[k.FAILED] == 1 or not F[k.TIME] < board.best_time[g]:
+        return False
+    board.best_time[g] = F[k.TIME]
+    for at in range(board.p[g, k.R]):
+        board.best[g, at] = S[k.DECISIONS + at]
+    return True
+
+
+@compiled(error_model="numpy")
+def draw(state: NDArray) -> float:
+    """A uniform number in [0, 1) from a state of one uint64 (splitmix64)."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return float(z >> np.uint64(11)) * 1.1102230246251565e-16
+
+
+@compiled(error_model="numpy")
+def copy_state(S: NDArray, F: NDArray, to_S: NDArray, to_F: NDArray) -> None:
+    """Copy a state; loops, because assignments of slices take a second each to compile."""
+    for at in range(S.shape[0]):
+        to_S[at] = S[at]
+    for at in range(F.shape[0]):
+        to_F[at] = F[at]
+
+
+@compiled(error_model="numpy")
+def begin(board: Board, g: int, S: NDArray, F: NDArray) -> None:
+    """Set a state to the first decision of program ``g``; the forced moves before it are counted."""
+    copy_state(board.start_ints[g], board.start_floats[g], S, F)
+    board.moves[g] = max(board.moves[g] - S[k.POSITION], 0)
+
+
+@compiled(error_model="numpy")
+def play_out(board: Board, g: int, S: NDArray, F: NDArray, rng: NDArray) -> bool:
+    """Play to the end, fast with the guide's probability at each decision, and offer the result; False: no moves."""
+    P, Q, moves, guide = board.p[g], board.q[g], board.moves[g : g + 1], board.guide[g]
+    while not is_over(P, S):
+        action = 1 if draw(rng) < guide[S[k.POSITION]] else 0
+        if not decide(P, Q, S, F, action, moves):
+            return False
+    keep_best(board, g, S, F)
+    return True

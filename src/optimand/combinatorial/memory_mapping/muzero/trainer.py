@@ -1,0 +1,355 @@
+"""The agent on one or several games: demonstrations, self-play, training, reanalysis, local search, and its books."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimand.combinatorial.memory_mapping.game import arrays as k
+from optimand.combinatorial.memory_mapping.game.simulator import Game
+from optimand.combinatorial.memory_mapping.muzero.books import Best, Books
+from optimand.combinatorial.memory_mapping.muzero.features import DYNAMIC
+from optimand.combinatorial.memory_mapping.muzero.improving import climb, strings_of
+from optimand.combinatorial.memory_mapping.muzero.replay import Episode, Replay
+from optimand.combinatorial.memory_mapping.muzero.search.board import make_board
+from optimand.combinatorial.memory_mapping.muzero.selfplay import Play, Player, actions_of, episode_of
+from optimand.combinatorial.memory_mapping.muzero.settings import Settings
+from optimand.core.validation import OptimandError, check_int
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round did: its number, the mean return of the episodes, the mean loss, and the best times per game."""
+
+    turn: int
+    mean_return: float
+    loss: float
+    times: tuple[float, ...]
+
+
+class Trainer:
+    """mallocMuZero on games.
+
+    Args:
+        games: one game, or several; they keep the best trajectories and count all moves, those at twice the capacity
+            and those of the local search included.
+        seed: of everything random.
+        settings: see :class:`Settings`; further settings by name change them.
+
+    Raises:
+        TypeError, ValueError, OptimandError: bad settings.
+
+    Example:
+        >>> from optimand.combinatorial.memory_mapping import Game, Hardware, tiny_program
+        >>> game = Game(tiny_program(), Hardware.preset("tiny"))
+        >>> trainer = Trainer(game, seed=0, model="none", root="puct", local_share=0, demonstrations=False)
+        >>> for _ in range(3):
+        ...     report = trainer.round()
+        >>> round(50 - trainer.best[0].times["agent"], 9)
+        17.6
+    """
+
+    def __init__(
+        self, games: Game | Sequence[Game], seed: int = 0, settings: Settings | None = None, **changes: Any
+    ) -> None:
+        self.games = _as_games(games)
+        self.settings = Settings.of(settings, **changes)
+        self.seed = check_int("seed", seed, low=0)
+        programs = [(game.P, game.Q) for game in self.games]
+        if self.settings.curriculum:
+            programs += [_roomier(game) for game in self.games]
+        self.board = make_board(programs, position=self.settings.position)
+        self.features = self.board.table.shape[2] + DYNAMIC
+        self.player = Player(self.board, self.settings)
+        self.replay = Replay(
+            self.settings.replay, self.features, grid=self.settings.grid, priority=self.settings.priority
+        )
+        self.learner = self._make_learner()
+        self.rng = np.random.default_rng([self.seed, 0])
+        self.turn = 0
+        self.begun = False
+        self.waiting: list[tuple[int, NDArray[np.bool_]]] | None = None  # demonstrations; None before the first
+        self.searched = 0  # moves of searches that the local search may still match
+        self.books = Books(self.games, self.board)
+        self.workers: Any = None
+        self.playing: Play | None = None  # the episodes of a round that has not ended
+        self._packed: Any = None  # the network of this round as the searches want it
+
+    @property
+    def best(self) -> list[Best]:
+        """For each game, and then each game at twice the capacity if there is a curriculum, who found what."""
+        return self.books.best
+
+    def rounds(self, count: int | None = None) -> Iterator[Round]:
+        """Rounds until ``count`` were made, or without end; MovesSpent ends them where a game has a limit."""
+        made = 0
+        while count is None or made < count:
+            yield self.round()
+            made += 1
+
+    def round(self) -> Round:
+        """Play, learn and improve once; finishes a round that was begun.
+
+        Raises:
+            MovesSpent: a game's limit is reached; what was found until then is kept.
+        """
+        while True:
+            report = self.step()
+            if report is not None:
+                return report
+
+    def step(self) -> Round | None:
+        """A unit of a round: a demonstration, or a decision in each lane; the last one learns and ends the round.
+
+        Processes that play do a round in one unit. Between units, ``state_dict`` holds what was played so far.
+
+        Returns:
+            The report of a round that ended, else None.
+
+        Raises:
+            MovesSpent: a game's limit is reached; what was found until then is kept.
+        """
+        if not self.begun:
+            self._begin()
+            return None
+        which = self._programs_of(self.turn)
+        if self.settings.workers and self.playing is None:
+            return self._finish(which, self._spread(which))
+        self.books.open()
+        if self.playing is None:
+            seeds, temperature = self._seeds_of(which)
+            self.playing = self.player.start(which, seeds, temperature=temperature)
+        complete = self.player.over(self.playing) or self.player.advance(self._net(), self.playing)
+        self.searched += self.books.close(complete)
+        if not self.player.over(self.playing):
+            return None
+        episodes, self.playing = self.player.episodes(self.playing), None
+        return self._finish(which, episodes)
+
+    def _finish(self, which: list[int], episodes: list[Episode]) -> Round:
+        """Learn from a round's episodes and improve the best strings."""
+        turn, net = self.turn, self._net()
+        decided = 0
+        for episode in episodes:
+            self.replay.add(episode)
+            decided += len(episode.actions)
+        if self.settings.reanalyse and self.learner and decided:
+            self.books.open()
+            at = self.replay.sample(round(self.settings.reanalyse * decided), self.rng).at
+            self.books.close(self.player.reanalyse(net, self.replay, at, self.rng))
+        loss = float("nan")
+        if self.learner:
+            loss = self.learner.update(self.settings.updates * len(which), self.rng)
+        self._packed = None
+        self.turn += 1
+        if self.settings.local_share and self.turn % self.settings.local_every == 0:
+            self._climb(sorted(set(which)))
+        self._steer()
+        returns = [float(episode.rewards.sum()) for episode in episodes]
+        times = tuple(best.time for best in self.best[: len(self.games)])
+        return Round(turn, float(np.mean(returns)), loss, times)
+
+    def evaluate(self, games: Game | Sequence[Game] | None = None, *, simulations: int | None = None) -> list[float]:
+        """The return of one episode of each game without noise, relative to the all-slow time.
+
+        Args:
+            games: those of the training, or others that the network was not trained on; only for a network that is
+                not told the position do they make sense.
+            simulations: per search; None: as in training.
+
+        Raises:
+            MovesSpent: a game's limit is reached.
+        """
+        settings = Settings.of(self.settings, simulations=simulations or self.settings.simulations)
+        books = self.books
+        if games is not None:
+            others = _as_games(games)
+            board = make_board([(game.P, game.Q) for game in others], position=settings.position)
+            books = Books(others, board)
+        player = Player(books.board, settings)
+        books.open()
+        net = self.learner.packed() if self.learner else None
+        count = len(books.games)
+        seeds = [_seed(self.seed, 2, g, 0) for g in range(count)]
+        episodes = player.play(net, list(range(count)), seeds, explore=False)
+        books.close(episodes is not None)
+        assert episodes is not None
+        return [float(episode.rewards.sum()) for episode in episodes]
+
+    # --- checkpoints -----------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a continuation needs; it can be pickled or given to ``torch.save``."""
+        return {
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "turn": self.turn,
+            "begun": self.begun,
+            "waiting": copy.deepcopy(self.waiting),
+            "searched": self.searched,
+            "rng": copy.deepcopy(self.rng.bit_generator.state),
+            "guide": self.board.guide.copy(),
+            "best": copy.deepcopy(self.best),
+            "replay": self.replay.state_dict(),
+            "learner": copy.deepcopy(self.learner.state_dict()) if self.learner else None,
+            "playing": copy.deepcopy(self.playing),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where another trainer of the same games, seed and settings was.
+
+        Raises:
+            OptimandError: the settings differ; workers may.
+        """
+        mine, theirs = asdict(self.settings), dict(state["settings"])
+        different = [name for name in mine if name != "workers" and mine[name] != theirs.get(name)]
+        if different or len(state["best"]) != len(self.best):
+            what = ", ".join(different) or "the number of games"
+            raise OptimandError(f"the state is of a trainer with other settings: {what}")
+        self.seed, self.turn, self.begun = state["seed"], state["turn"], state["begun"]
+        self.searched, self.waiting = state["searched"], copy.deepcopy(state.get("waiting"))
+        self.playing, self._packed = copy.deepcopy(state["playing"]), None
+        self.rng.bit_generator.state = copy.deepcopy(state["rng"])
+        self.board.guide[:] = state["guide"]
+        self.replay.load_state_dict(state["replay"])
+        if self.learner:
+            self.learner.load_state_dict(copy.deepcopy(state["learner"]))
+        self.books.load(state["best"])
+
+    def close(self) -> None:
+        """End the processes that play, if there are any."""
+        if self.workers is not None:
+            self.workers.close()
+            self.workers = None
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _make_learner(self) -> Any:
+        if self.settings.model == "none":
+            return None
+        from optimand.combinatorial.memory_mapping.muzero.training import Learner, make_net
+
+        net = make_net(self.features, self.settings, _seed(self.seed, 3, 0, 0) % 2**31)
+        return Learner(net, self.replay, self.settings) if net is not None else None
+
+    def _programs_of(self, turn: int) -> list[int]:
+        """The programs of a round's lanes: the games in turn, at twice the capacity while the curriculum lasts."""
+        count, lanes = len(self.games), self.settings.lanes
+        easier = count if turn < self.settings.curriculum else 0
+        return [easier + (turn * lanes + lane) % count for lane in range(lanes)]
+
+    def _seeds_of(self, which: list[int]) -> tuple[list[int], float]:
+        """Seeds of a round's lanes, and its temperature."""
+        seeds = [_seed(self.seed, 1, self.turn, lane) for lane in range(len(which))]
+        return seeds, self.settings.temperature_at(self.turn)
+
+    def _net(self) -> Any:
+        """The network as the searches want it; packed once between two trainings."""
+        if self._packed is None and self.learner:
+            self._packed = self.learner.packed()
+        return self._packed
+
+    def _spread(self, which: list[int]) -> list[Episode]:
+        """The episodes of a round, played by processes."""
+        if self.workers is None:
+            from optimand.combinatorial.memory_mapping.muzero.workers import Workers
+
+            self.workers = Workers(self.settings.workers, self.board, self.settings)
+        seeds, temperature = self._seeds_of(which)
+        self.books.open()
+        try:
+            episodes = self.workers.play(self.board, self._net(), which, seeds, temperature=temperature)
+        except BaseException:  # answers to this round must not be taken for those to the next
+            self.close()
+            raise
+        self.searched += self.books.close(episodes is not None)
+        found: list[Episode] = episodes
+        return found
+
+    def _begin(self) -> None:
+        """A demonstration, and after the last one the first training on them."""
+        if self.waiting is None:
+            self.waiting = [
+                (at, fast)
+                for g, game in enumerate(self.games)
+                for fast in (
+                    strings_of(game, self.settings.demo_repeats, self.rng) if self.settings.demonstrations else []
+                )
+                for at in range(g, len(self.best), len(self.games))
+            ]
+        if self.waiting:
+            self._demonstrate(*self.waiting[0])
+            del self.waiting[0]
+        if self.waiting:
+            return
+        self.begun = True
+        if not self.settings.demonstrations:
+            return
+        self._steer(first=True)
+        if self.learner:
+            self.learner.update(self.settings.warmup, self.rng)
+
+    def _demonstrate(self, g: int, fast: NDArray[np.bool_], repeats: int = 1, source: str = "demonstrations") -> None:
+        """Play a string, put it into the replay, and note it without crediting it to the agent."""
+        self.books.open()
+        found = episode_of(self.board, g, fast, grid=self.settings.grid)
+        self.books.close(found is not None)
+        assert found is not None
+        time, actions, episode = found
+        self.books.keep(source, g, time, actions)
+        for _ in range(repeats):
+            self.replay.add(episode)
+
+    def _climb(self, programs: list[int]) -> None:
+        """Local search from the best strings with a share of the moves of the searches since the last time."""
+        share = self.settings.local_share * self.searched / len(programs)
+        self.searched = 0
+        for g in programs:
+            references = int(self.board.p[g, k.R])
+            start, known = self.best[g].overall, self.best[g].time
+            fast = np.ones(references, np.bool_) if start is None else start > 0
+            tries, seed = max(1, int(share / references)), int(self.rng.integers(2**31))
+            self.books.open()
+            time, complete = climb(self.board, g, fast, known, tries, seed)
+            if time < known:
+                self.books.keep("local", g, time, actions_of(self.board, g, fast))
+            self.books.close(complete)
+            if time < known:
+                self._demonstrate(g, fast, repeats=3, source="local")
+
+    def _steer(self, *, first: bool = False) -> None:
+        """Move the odds of adaptive playouts towards the best strings."""
+        settings = self.settings
+        if settings.guide != "adaptive":
+            return
+        for g, best in enumerate(self.best):
+            actions = best.overall
+            if actions is None:
+                continue
+            guide = self.board.guide[g, : len(actions)]
+            rate = 1.0 if first else settings.guide_rate
+            guide += rate * ((actions > 0) - guide)
+            np.clip(guide, settings.guide_floor, 1.0 - settings.guide_floor, out=guide)
+
+
+def _as_games(games: Game | Sequence[Game]) -> list[Game]:
+    found = [games] if isinstance(games, Game) else list(games)
+    if not found or not all(isinstance(game, Game) for game in found):
+        raise TypeError(f"games must be a Game or a sequence of at least one, got {games!r}")
+    return found
+
+
+def _roomier(game: Game) -> tuple[NDArray, NDArray]:
+    """The arrays of the game's program on a machine of twice the capacity."""
+    other = Game(game.program, game.hardware.with_capacity(2 * game.hardware.capacity), infeasible=game.infeasible)
+    return other.P, other.Q
+
+
+def _seed(*path: int) -> int:
+    """A seed that is a function of integers."""
+    return int(np.random.SeedSequence(path).generate_state(1, np.uint64)[0])

@@ -1,0 +1,1 @@
+"""What the searches share: settings with presets, the space they work in, fitting, proposals, generative networks."""

@@ -1,0 +1,255 @@
+"""The trainer: books, checkpoints, processes, several games."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+
+import numpy as np
+import pytest
+
+from optimand.combinatorial.memory_mapping import Game, Hardware, tiny_program
+from optimand.combinatorial.memory_mapping.game.validation import validate
+from optimand.combinatorial.memory_mapping.loop import run
+from optimand.combinatorial.memory_mapping.muzero import Trainer, mcts, muzero
+from optimand.combinatorial.memory_mapping.muzero.solvers import SOLVERS
+from optimand.combinatorial.memory_mapping.muzero.workers import Workers
+from optimand.combinatorial.memory_mapping.problems import tiny_memory
+from optimand.combinatorial.memory_mapping.programs.library import hardware_of, recorded
+from optimand.core.contracts import Method
+from optimand.core.recorder import Recorder
+from optimand.core.seeds import SeedTree
+from optimand.core.validation import OptimandError
+
+SMALL = {"simulations": 6, "lanes": 3, "batch": 16, "updates": 2, "warmup": 5, "demo_repeats": 2, "hidden": (16,)}
+KINDS = {
+    "network": {"model": "exact", "root": "puct", "reanalyse": 0.5, "priority": 0.6},
+    "learned": {"model": "learned", "reanalyse": 0.5, "bootstrap": 3},
+    "playouts": {"model": "none", "guide": "adaptive"},
+    "grid": {"model": "exact", "grid": True, "blend": 0.5, "simulations": 2, "lanes": 2},
+}
+
+
+def tiny(capacity: int = 12, limit: int | None = None) -> Game:
+    return Game(tiny_program(), Hardware(capacity, 1.0, 10.0, 1.0), limit=limit)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_resumed_trainer_goes_on_as_if_it_had_not_stopped(kind):
+    settings = {**SMALL, **KINDS[kind]}
+    whole = Trainer(tiny(), 3, **settings)
+    reports = [whole.round() for _ in range(4)]
+    first = Trainer(tiny(), 3, **settings)
+    for _ in range(2):
+        first.round()
+    state = pickle.loads(pickle.dumps(first.state_dict()))
+    game = tiny()
+    resumed = Trainer(game, 0, **settings)
+    resumed.load_state_dict(state)
+    assert game.best[0] == first.best[0].time
+    after = [resumed.round() for _ in range(2)]
+    assert [repr(r) for r in after] == [repr(r) for r in reports[2:]]
+    assert resumed.best[0].times == whole.best[0].times
+    if whole.learner:
+        theirs = resumed.learner.net.state_dict()
+        assert all((value == theirs[name]).all() for name, value in whole.learner.net.state_dict().items())
+
+
+def test_a_state_of_other_settings_is_refused():
+    state = Trainer(tiny(), 0, **SMALL).state_dict()
+    with pytest.raises(OptimandError, match="other settings: simulations"):
+        Trainer(tiny(), 0, **{**SMALL, "simulations": 7}).load_state_dict(state)
+
+
+def test_processes_give_the_same_results_as_one():
+    settings = {**SMALL, "root": "gumbel", "blend": 0.5}
+    alone, spread = Trainer(tiny(), 1, **settings), Trainer(tiny(), 1, workers=2, **settings)
+    try:
+        for _ in range(2):
+            assert repr(alone.round()) == repr(spread.round())
+        assert alone.best[0].times == spread.best[0].times
+        assert alone.games[0].moves == spread.games[0].moves
+    finally:
+        spread.close()
+
+
+def test_processes_end_with_their_owner_and_a_dead_one_is_reported():
+    trainer = Trainer(tiny(), 0, **SMALL)
+    workers = Workers(1, trainer.board, trainer.settings)
+    (pid,) = workers.pids
+    os.kill(pid, signal.SIGKILL)
+    net = trainer.learner.packed()
+    with pytest.raises(OptimandError, match="a worker ended early"):
+        workers.play(trainer.board, net, [0], [0], temperature=1.0)
+    workers.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_books_tell_who_found_what():
+    game = tiny(16)
+    trainer = Trainer(game, 0, **SMALL, local_share=1.0)
+    for _ in range(3):
+        trainer.round()
+    best = trainer.best[0]
+    assert best.times["demonstrations"] == pytest.approx(50 - 36.6)  # the XLA-like string
+    assert game.best[0] == best.time == min(best.times.values())
+    for source, actions in best.actions.items():
+        assert game.offer(actions) == pytest.approx(best.times[source])
+        validate(game.program, game.hardware, game.layout(actions))
+
+
+def test_local_search_and_demonstrations_can_be_left_out():
+    trainer = Trainer(tiny(), 0, **SMALL, demonstrations=False, local_share=0.0)
+    trainer.round()
+    assert set(trainer.best[0].actions) == {"agent"}
+
+
+def test_a_curriculum_begins_at_twice_the_capacity():
+    game = tiny(6)
+    trainer = Trainer(game, 0, **SMALL, curriculum=1, demonstrations=False, local_share=0.0)
+    trainer.round()
+    assert trainer.best[0].time == np.inf
+    assert 50 - trainer.best[1].time <= 28.4 + 1e-9
+    spent = game.moves
+    assert spent > 0
+    trainer.round()
+    assert game.best[0] == trainer.best[0].time < np.inf
+    assert game.moves > spent
+
+
+def test_several_games_share_a_network():
+    games = [tiny(6), Game(tiny_program(), Hardware(16, 2.0, 10.0, 1.0))]
+    trainer = Trainer(games, 0, **{**SMALL, "position": False, "lanes": 4})
+    report = trainer.round()
+    assert len(report.times) == 2
+    assert all(game.best is not None for game in games)
+    returns = trainer.evaluate()
+    assert len(returns) == 2
+    assert trainer.evaluate() == returns
+    other = tiny(8)
+    (value,) = trainer.evaluate(other)
+    assert 50 * (1 - value) == pytest.approx(other.best[0])
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another():
+    reports = []
+    for seed in (0, 0, 1):
+        trainer = Trainer(tiny(), seed, **SMALL, demonstrations=False)
+        reports.append([repr(trainer.round()) for _ in range(2)])
+    assert reports[0] == reports[1] != reports[2]
+
+
+def test_solvers_tell_a_watcher_about_their_rounds():
+    seen = []
+    solver = muzero(tiny(), np.random.default_rng(0), watch=lambda t, r: seen.append(r.turn), **SMALL)
+    units = 0
+    while len(seen) < 2:
+        next(solver)
+        units += 1
+    assert seen == [0, 1]
+    assert units > 10  # a unit is a decision, not a round
+    solver.close()
+    assert list(solver) == []
+
+
+@pytest.mark.parametrize("method", sorted(SOLVERS))
+def test_units_of_a_solver_are_searches_of_a_decision_and_not_episodes(method):
+    game = Game(recorded("mlp"), hardware_of("mlp"))
+    settings = {**SMALL, "lanes": 2, "updates": 1, "local_share": 0.0}
+    solver = SOLVERS[method](game, np.random.default_rng(0), **settings)
+    next(solver)  # demonstrations
+    moves = []
+    while solver.trainer.turn == 0:
+        before = game.moves
+        next(solver)
+        moves.append(game.moves - before)
+    longest = game.program.references  # forced moves are played through, and a playout is an episode at most
+    most = {"mcts": 2 * (SMALL["simulations"] + 2) * longest, "muzero": 2 * longest, "muzero-learned": 2 * longest}
+    assert 0 < max(moves) <= most[method]
+    assert len(moves) > 20
+
+
+BUDGETS = {"mcts": 6000, "muzero": 3000, "muzero-learned": 600}
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.9])
+@pytest.mark.parametrize("method", sorted(SOLVERS))
+def test_a_run_of_the_family_that_was_killed_equals_an_unbroken_one(method, share, tmp_path):
+    budget = BUDGETS[method]
+    seen = []
+
+    def build(task):
+        return SOLVERS[method](task.game, task.rng, **SMALL, local_every=2)
+
+    def kill(done):
+        if done > share:
+            raise KeyboardInterrupt
+
+    def run_once(**options):
+        recorder = Recorder(budget, **options)
+        seed = SeedTree(0).child("run", 3)
+        run(tiny_memory(), Method(method, "memory-mapping", build, {}, {}), {}, seed=seed, budget=budget,
+            recorder=recorder)  # fmt: skip
+        return [(r.at, r.split, r.metric, r.value) for r in recorder.records], recorder.costs, recorder.pictures
+
+    whole = run_once()
+    kept = {"checkpoint": tmp_path / "state", "checkpoint_every": 0.0}
+    with pytest.raises(KeyboardInterrupt):
+        run_once(**kept, progress=kill)
+    records, costs, pictures = run_once(**kept, progress=seen.append)
+    assert seen[0] > (share if share > 0.1 else 0)  # the unit during which it was killed is done again
+    assert records == whole[0]
+    assert {name: costs[name] for name in ("microseconds", "moves")} == {
+        name: whole[1][name] for name in ("microseconds", "moves")
+    }
+    assert pictures == whole[2]
+
+
+def test_a_trainer_goes_on_between_two_demonstrations():
+    whole, half = Trainer(tiny(), 1, **SMALL), Trainer(tiny(), 1, **SMALL)
+    before = half.games[0].moves
+    for done in range(1, 3):
+        assert half.step() is None
+        assert half.games[0].moves == before + done * 13  # a demonstration is a unit
+    assert not half.begun
+    other = Trainer(tiny(), 1, **SMALL)
+    other.load_state_dict(pickle.loads(pickle.dumps(half.state_dict())))
+    assert repr(other.round()) == repr(whole.round())
+
+
+def test_a_round_that_was_begun_here_can_be_finished_by_a_trainer_with_processes():
+    whole = Trainer(tiny(), 1, **SMALL)
+    half = Trainer(tiny(), 1, **SMALL)
+    while half.playing is None:  # the demonstrations, and the first decision
+        assert half.step() is None
+    assert half.step() is None
+    spread = Trainer(tiny(), 1, workers=1, **SMALL)
+    spread.load_state_dict(pickle.loads(pickle.dumps(half.state_dict())))
+    assert repr(spread.round()) == repr(whole.round())
+    assert spread.workers is None
+
+
+def test_after_an_error_of_a_process_the_next_round_begins_with_others():
+    trainer, alone = Trainer(tiny(), 0, workers=1, **SMALL), Trainer(tiny(), 0, **SMALL)
+    trainer.step()
+    trainer.workers = Workers(1, trainer.board, trainer.settings)
+    (pid,) = trainer.workers.pids
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(OptimandError, match="a worker ended early"):
+        trainer.round()
+    assert trainer.workers is None
+    try:
+        assert repr(trainer.round()) == repr(alone.round())
+    finally:
+        trainer.close()
+
+
+def test_bad_games_and_settings_are_refused():
+    with pytest.raises(TypeError, match="games must be a Game or a sequence"):
+        Trainer([])
+    with pytest.raises(TypeError, match="'episodes' is no setting"):
+        next(mcts(tiny(), np.random.default_rng(0), episodes=3))
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+        Trainer(tiny(), -1)

@@ -1,0 +1,45 @@
+"""Machine code on disk: used again, and made again when anything that it holds has changed."""
+
+import os
+import subprocess
+import sys
+
+CALLEE = (
+    "from optimand.core.compiled import compiled\nSTEP = {step}\n\n\n@compiled\ndef shift(x):\n    return x + {by}\n"
+)
+CALLER = """
+from callee import STEP, shift
+from optimand.core.compiled import compiled
+
+
+@compiled
+def outer(x):
+    return inner(x) * STEP
+
+
+@compiled
+def inner(x):
+    return shift(x)
+
+
+print(outer(1), len(outer.stats.cache_hits))
+"""
+
+
+def run(folder, by, step):
+    (folder / "callee.py").write_text(CALLEE.format(by=by, step=step))
+    # The time of a file counts in its stamp; two writings within a tick of the clock would look alike.
+    os.utime(folder / "callee.py", ns=(10**18 + by, 10**18 + by))
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache")}
+    done = subprocess.run(
+        [sys.executable, "caller.py"], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_code_is_made_again_when_a_callee_or_a_constant_of_another_file_changes(tmp_path):
+    (tmp_path / "caller.py").write_text(CALLER)
+    assert run(tmp_path, 1, 10) == ["20", "0"]
+    assert run(tmp_path, 1, 10) == ["20", "1"]
+    assert run(tmp_path, 5, 10) == ["60", "0"]
+    assert run(tmp_path, 5, 7) == ["42", "0"]
