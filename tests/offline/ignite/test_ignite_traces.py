@@ -7,30 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from tests.offline.ignite.small_surrogates import batch, grads, network, nll_of
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from optimand.offline.ignite import SurrogateSharpness, make_regularizer
 from optimand.offline.surrogates import GaussianMLP, gaussian_nll
-
-
-def network(seed: int = 0, **options: Any) -> GaussianMLP:
-    return GaussianMLP(3, 8, 2, generator=torch.Generator().manual_seed(seed), **options).double()
-
-
-def batch(n: int = 16) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(n, 3, generator=generator, dtype=torch.float64)
-    return x, torch.randn(n, generator=generator, dtype=torch.float64)
-
-
-def nll_of(y: Tensor) -> Any:
-    return lambda output: gaussian_nll(*output, y)
-
-
-def grads(model: nn.Module) -> list[Tensor]:
-    return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()]
 
 
 def test_parameters_come_back_bit_for_bit() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.offline.ignite.small_surrogates import batch, grads, network, nll_of
 from torch import Tensor, nn
 
 from optimand.core.validation import OptimandError
 from optimand.offline.ignite import SurrogateSharpness, make_regularizer
-from optimand.offline.surrogates import GaussianMLP, gaussian_nll
+from optimand.offline.surrogates import gaussian_nll
 
 
 class Formula(nn.Module):
@@ -31,24 +32,6 @@ class Formula(nn.Module):
 def tanh_model() -> tuple[Formula, Tensor]:
     model = Formula(lambda m, x: m.a * torch.tanh(m.b * x), a=0.5, b=1.2)
     return model, torch.tensor([0.3, -0.7, 1.1], dtype=torch.float64)
-
-
-def network(seed: int = 0, **options: Any) -> GaussianMLP:
-    return GaussianMLP(3, 8, 2, generator=torch.Generator().manual_seed(seed), **options).double()
-
-
-def batch(n: int = 16) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(n, 3, generator=generator, dtype=torch.float64)
-    return x, torch.randn(n, generator=generator, dtype=torch.float64)
-
-
-def nll_of(y: Tensor) -> Any:
-    return lambda output: gaussian_nll(*output, y)
-
-
-def grads(model: nn.Module) -> list[Tensor]:
-    return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()]
 
 
 @pytest.mark.parametrize("r", [0.01, 0.05, 1.0, 7.0])
