@@ -93,18 +93,10 @@ def map_memory(
     elapsed = time.monotonic() - begin
     if game.best is None:
         game.offer(np.zeros(program.references, np.int8))
-        message += "; no episode was completed, so everything stays in slow memory"
-        if method == "beam":
-            width = hyper.get("width", BEAM_WIDTH)
-            message += f"; a beam search of width {width} takes up to {2 * width * program.references} moves"
+        message += _nothing_completed(method, hyper, program)
     layout = game.layout()
     validate(program, hardware, layout)
-    bound = game.least_time
-    if bound_seconds > 0:
-        from .heuristics.cp_sat import lower_bound
-
-        bound = max(bound, lower_bound(program, hardware, seconds=bound_seconds))
-    bound_kind = "cp-sat" if bound_seconds > 0 else "without capacity"
+    bound, bound_kind = _bound(game, bound_seconds)
     assert game.best is not None
     fun, actions = game.best
     return OptimizeResult(  # type: ignore[call-arg]
@@ -121,6 +113,24 @@ def map_memory(
         success=True,
         message=message,
     )
+
+
+def _bound(game: Game, seconds: float) -> tuple[float, str]:
+    """Seconds that no mapping can beat, and what says so."""
+    if seconds <= 0:
+        return game.least_time, "without capacity"
+    from .heuristics.cp_sat import lower_bound
+
+    return max(game.least_time, lower_bound(game.program, game.hardware, seconds=seconds)), "cp-sat"
+
+
+def _nothing_completed(method: str, hyper: dict[str, Any], program: MemoryProgram) -> str:
+    """What the message says where no layout was complete in time."""
+    text = "; no episode was completed, so everything stays in slow memory"
+    if method == "beam":
+        width = hyper.get("width", BEAM_WIDTH)
+        text += f"; a beam search of width {width} takes up to {2 * width * program.references} moves"
+    return text
 
 
 def _stream(method: str, seed: int) -> Any:

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tests.running import entry, reader, runner
 
 import optimand.combinatorial.memory_mapping.methods  # noqa: F401 (registers them)
 from optimand.combinatorial.memory_mapping.family import adopt, describe
+from optimand.combinatorial.memory_mapping.game.simulator import Game
 from optimand.combinatorial.memory_mapping.loop import POSITIONS, judged
 from optimand.combinatorial.memory_mapping.problems import (
     memory_program,
@@ -92,10 +94,25 @@ def test_a_layout_that_is_not_what_was_counted_fails_the_run():
         def layout(self, actions):
             return self.game.layout(actions)
 
-    from optimand.combinatorial.memory_mapping.game.simulator import Game
-
     with pytest.raises(OptimandError, match="s were counted"):
         judged(Liar(Game(*problem.instance())), *problem.instance())
+
+
+def test_a_layout_that_breaks_a_rule_fails_the_run():
+    problem = tiny_memory()
+
+    class Overlapping:
+        def __init__(self, game):
+            self.game = game
+            game.play(np.ones(13, bool))
+            self.best = game.best
+
+        def layout(self, actions):
+            found = self.game.layout(actions)
+            return replace(found, residencies=(*found.residencies, found.residencies[0]))
+
+    with pytest.raises(OptimandError, match="same buffer at the same time"):
+        judged(Overlapping(Game(*problem.instance())), *problem.instance())
 
 
 def test_a_method_with_a_state_resumes_where_it_was(tmp_path):

@@ -55,6 +55,30 @@ def test_puct_takes_the_action_of_the_greatest_score():
     assert t.puct_choice(tree, 0, 50.0, rule.c2) == 1
 
 
+@pytest.mark.parametrize("c2", [2.0, 19652.0])
+def test_puct_is_its_formula_on_random_trees(c2):
+    c1, rng, choices = 1.25, np.random.default_rng(0), set()
+    for _ in range(200):
+        tree = small_tree(4)
+        logits = rng.normal(size=4)
+        t.set_prior(tree, 0, logits)
+        for action in rng.permutation(4)[: rng.integers(1, 4)]:
+            child = hang(tree, int(action), rng.normal(), rng.normal())
+            for _ in range(rng.integers(0, 6)):
+                t.back_up(tree, child, rng.normal())
+        prior, total = np.exp(logits) / np.exp(logits).sum(), tree.nodes[0, t.VISITS]
+        low, high = tree.root[t.LOW], tree.root[t.HIGH]
+        scores = []
+        for action, child in enumerate(tree.children[0]):
+            visits = tree.nodes[child, t.VISITS] if child >= 0 else 0
+            q = tree.edges[0, action, t.REWARD] + tree.nodes[child, t.VALUE] if child >= 0 else tree.nodes[0, t.VALUE]
+            explore = prior[action] * math.sqrt(total) / (1 + visits) * (c1 + math.log((total + c2 + 1) / c2))
+            scores.append((q - low) / (high - low) + explore if high > low else explore)
+        choices.add(int(np.argmax(scores)))
+        assert t.puct_choice(tree, 0, c1, c2) == int(np.argmax(scores))
+    assert choices == {0, 1, 2, 3}
+
+
 def test_completed_values_use_the_mixed_value_for_unvisited_actions():
     tree = small_tree(3)
     tree.nodes[0, t.RAW] = 0.5
