@@ -10,7 +10,10 @@ INSTALLED := $(VENV)/.installed
 # What the compiled library for 8-bit states is built from, where there is a C++ compiler.
 NATIVE := setup.py $(wildcard src/optimand/optim/kernels/native/*.cpp src/optimand/optim/kernels/native/*.h src/optimand/optim/kernels/native/*.inc)
 
-.PHONY: help install compare test reproduce bench docs lint format lock clean
+# A paper with claims is a folder with claims.py
+PAPERS = $(notdir $(patsubst %/,%,$(dir $(wildcard src/optimand/papers/*/claims.py))))
+
+.PHONY: help install index compare test reproduce bench docs lint format lock clean
 
 help:            ## Show what can be made
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -32,7 +35,10 @@ test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks
 	$(BIN)/python -m pytest -n $(JOBS)
 
 reproduce: $(INSTALLED) ## Check the headline claims of every implemented paper at full size
-	for paper in lion lion-k exadam blockwise-8bit apollo frugal relax adasketch-newton bilevel halpern streaming-bandits sparse-bandits sea trace optibench alphaopt submodular memory-mapping ignite; do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
+	for paper in $(PAPERS); do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
+
+index: $(INSTALLED) ## Write the index of problems, methods and claims, after one was added
+	$(BIN)/python -m optimand.lab.indexing
 
 bench: $(INSTALLED) ## Measure speed and memory as ratios to named peers, side by side in one process
 	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[bench]'

@@ -14,7 +14,7 @@ from optimand.core.userfiles import split_spec
 
 def entry(name: str) -> catalog.Method:
     """A registered method, of whatever family."""
-    return catalog._methods[name]
+    return catalog.methods()[name]
 
 
 def runner(usual: int) -> Callable[..., Recorder]:
@@ -53,7 +53,7 @@ class Made:
     def mean(self, problem: str, method: str, *, metric: str | None = None, split: str = "test") -> float:
         """The mean over the seeds of the last value."""
         name, _, typed = split_spec(problem)
-        built = catalog._problems[name].build(**typed, **self.params)
+        built = catalog.problems()[name].build(**typed, **self.params)
         assert self.study.budget is not None
         values = []
         for seed in range(self.study.seeds):

@@ -7,14 +7,15 @@ of this package; ``import optimand`` needs neither.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import Any
 
 from ._version import __version__
 
-_ROOMS = ("core", "data", "lab", "numerical", "optim", "training")
+_ROOMS = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
 _LAB = {"compare": "optimand.lab.study", "open_study": "optimand.lab.study"}
 
-__all__ = ["__version__", "compare", "core", "data", "lab", "numerical", "open_study", "optim", "training"]
+__all__ = ["__version__", *_LAB, *_ROOMS]  # noqa: PLE0604 (names of a table)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from optimand.core import catalog
+from optimand import papers
+from optimand.core import catalog, index
 from optimand.core.claims import Claim, Finding, StudySpec
 from optimand.core.space import Float
 from optimand.core.userfiles import load_file, short_spec, split_spec
@@ -55,7 +56,6 @@ def test_a_method_of_another_family_is_refused():
 
 
 def test_user_files(tmp_path, monkeypatch):
-    catalog.load()
     monkeypatch.setattr(catalog, "_methods", dict(catalog._methods))
     file = tmp_path / "mine.py"
     file.write_text(
@@ -84,7 +84,6 @@ def test_user_files(tmp_path, monkeypatch):
 
 
 def test_a_built_in_optimizer_named_in_a_file_is_adopted_as_it_is(tmp_path):
-    catalog.load()
     file = tmp_path / "mine.py"
     file.write_text("from torch.optim import AdamW")
     found, _ = catalog.get_method(f"{file}:AdamW", family="training")
@@ -169,21 +168,21 @@ def test_plugins_are_found_by_entry_point_and_a_broken_one_is_only_warned_of(mon
         EntryPoint("bad", "no_such_module_at_all", catalog.ENTRY_POINT_GROUP),
     ]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
-    monkeypatch.setattr(catalog, "_loaded", catalog._loaded - {catalog.ENTRY_POINT_GROUP})
+    monkeypatch.setattr(catalog, "_plugins_loaded", False)
     with pytest.warns(UserWarning, match=r"plugin 'bad' \(no_such_module_at_all\) was not loaded"):
-        catalog.load("training")
+        catalog.load_plugins()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        catalog.load("training")
+        catalog.load_plugins()
 
 
 def test_claims_are_listed_by_paper_and_replaced_by_name(monkeypatch):
     monkeypatch.setattr(catalog, "_claims", {})
     for value in ("1", "2"):
         catalog.add_claim(Claim("p", "c", "A sentence.", value, check=lambda: Finding("3", True)))
-    assert [c.paper_value for c in catalog.claims("p")] == ["2"]
-    assert catalog.papers_with_claims() == ["p"]
-    assert catalog.claims("unknown") == []
+    assert [c.paper_value for c in catalog.registered_claims()["p"]] == ["2"]
+    assert list(catalog.registered_claims()) == ["p"]
+    assert papers.claims("unknown") == []
 
 
 def test_a_claim_is_either_checked_or_says_why_not():
@@ -192,6 +191,25 @@ def test_a_claim_is_either_checked_or_says_why_not():
     with pytest.raises(ValueError, match="exactly one"):
         Claim("p", "c", "s", "v", check=lambda: Finding("", True), untestable="too big")
     assert StudySpec(("a",), ("b",)).tune == 0
+
+
+def test_the_index_is_what_the_package_holds():
+    code = "from optimand.lab import indexing; import sys; sys.stdout.write(indexing.text(indexing.build()))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout == index.FILE.read_text(), "the index is stale: make index"
+
+
+def test_what_is_listed_is_not_imported_before_it_is_used():
+    code = (
+        "import sys\n"
+        "from optimand.core import catalog\n"
+        "assert 'digits-mlp' in catalog.problems() and 'lion' in list(catalog.methods('training'))\n"
+        "assert catalog.problems().listed()['digits-mlp'].facts['unit'] == 'steps'\n"
+        "catalog.get_problem('stream-clear-cut')\n"
+        "ours = [name for name in sys.modules if name.startswith('optimand')]\n"
+        "assert len(ours) <= 60 and 'torch' not in sys.modules, ours\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_importing_the_package_pulls_in_neither_torch_nor_the_lab():

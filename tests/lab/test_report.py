@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from tests.lab.synthetic import make_info, make_study
 
-from optimand.core.papers import get_paper
 from optimand.core.validation import OptimandError
 from optimand.lab.report import write_claims_page, write_page
 from optimand.lab.reproduce import Reproduced
 from optimand.lab.store import Results, Store
 from optimand.lab.summary import summarize
+from optimand.papers import get_paper
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&{{ 7*7 }}"
 

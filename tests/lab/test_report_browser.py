@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tests.lab.synthetic import make_study
 
-from optimand.core.papers import get_paper
 from optimand.lab.report import write_claims_page, write_page
 from optimand.lab.reproduce import Reproduced
+from optimand.papers import get_paper
 
 pytestmark = pytest.mark.browser
 

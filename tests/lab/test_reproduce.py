@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from optimand import papers
 from optimand.core import catalog
 from optimand.core.claims import Claim, Finding, StudySpec
 from optimand.core.validation import OptimandError
@@ -35,7 +36,7 @@ CLAIMS = [
 
 @pytest.fixture
 def claims(monkeypatch):
-    catalog.claims("exadam")
+    papers.claims("exadam")
     monkeypatch.setattr(catalog, "_claims", {"exadam": list(CLAIMS)})
 
 

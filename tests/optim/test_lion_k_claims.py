@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from optimand.optim.claims import lion_k as claims
 from optimand.optim.kappa import elementwise
+from optimand.papers.lion_k_constrained import computed as claims
 
 
 @pytest.mark.parametrize("claim", claims.CLAIMS, ids=[claim.name for claim in claims.CLAIMS])

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from optimand.optim import frugal, low_bit
-from optimand.optim.claims import apollo, blockwise_8bit
-from optimand.optim.claims import frugal as frugal_claims
+from optimand.papers.apollo import computed as apollo
+from optimand.papers.blockwise_8bit import computed as blockwise_8bit
+from optimand.papers.frugal import computed as frugal_claims
 
 CLAIMS = [*blockwise_8bit.CLAIMS, *apollo.CLAIMS, *frugal_claims.CLAIMS]
 

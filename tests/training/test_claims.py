@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from optimand.optim import EXAdam
-from optimand.training.claims import digits_grid
+from optimand.papers.exadam import digits_grid
 
 # Mean of 5 seeds: training loss after 50 and 300 steps, validation loss after 300, by learning rate.
 TABLE = {

@@ -6,8 +6,10 @@ import math
 
 import pytest
 
-from optimand.training.claims import apollo, blockwise_8bit, frugal
-from optimand.training.claims.small_lm import ADAMW, APOLLO, BITS, FIXED, GALORE, LABELS, margin, within
+from optimand.papers.apollo import claims as apollo
+from optimand.papers.blockwise_8bit import claims as blockwise_8bit
+from optimand.papers.frugal import claims as frugal
+from optimand.papers.small_lm import ADAMW, APOLLO, BITS, FIXED, GALORE, LABELS, margin, within
 
 
 class Made:

@@ -29,11 +29,11 @@ def _registered():
 
 
 def build(name, **params):
-    return catalog._problems[name].build(**params)
+    return catalog.problems()[name].build(**params)
 
 
 def test_all_problems_are_registered_with_a_summary():
-    ours = {n: p for n, p in catalog._problems.items() if p.origin.startswith("optimand.training.problems")}
+    ours = {n: p for n, p in catalog.problems().items() if p.origin.startswith("optimand.training.problems")}
     assert sorted(ours) == sorted(NO_DOWNLOAD + FROM_FILES)
     assert all(p.family == "training" and p.summary.endswith(".") for p in ours.values())
 
@@ -44,7 +44,7 @@ import sys
 import optimand.training, optimand.training.problems, optimand.training.family
 from optimand.core import catalog
 from optimand.core.userfiles import split_spec
-for problem in list(catalog._problems.values()):
+for problem in list(catalog.problems().values()):
     problem.build()
 heavy = {"sklearn", "sqlite3", "mnist1d", "torchvision", "datasets"} & set(sys.modules)
 assert not heavy, heavy
@@ -109,7 +109,7 @@ def test_parameters_are_in_the_name_in_the_form_that_is_typed():
 
 
 def test_settings_are_parameters_of_every_problem():
-    params = catalog._problems["digits-mlp"].params
+    params = catalog.problems()["digits-mlp"].params
     assert params["hidden"] == 64
     assert params["batch_size"] == 64
     assert params["device"] == "cpu"

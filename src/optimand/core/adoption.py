@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from .contracts import Method
 from .space import Dimension, Float, Int
 from .validation import OptimandError
 
@@ -58,6 +59,52 @@ def read_hyperparameters(
             f"{settings}); {expected}"
         )
     return {p.name: p.default for p in own}
+
+
+def adopt(
+    name: str,
+    obj: Any,
+    *,
+    family: str,
+    takes: str,
+    expected: str,
+    on: str,
+    trial: Callable[[Method], Any],
+    build: Callable[..., Any] | None = None,
+    given: Collection[str] = (),
+    leading: int = 1,
+    tuned: Collection[str] = (),
+    factor: float = 30.0,
+    counts: Collection[str] = (),
+) -> Method:
+    """Turn a user's class or function into a method of a family, after trying it on something small.
+
+    Args:
+        name: what the method is to be called.
+        obj: the object.
+        family: the family's name.
+        takes, expected, given, leading: see :func:`read_hyperparameters`.
+        on: what it is tried on, such as ``a small bandit``.
+        trial: tries it; whatever it raises becomes an OptimandError.
+        build: the method's factory; ``obj`` itself by default.
+        tuned, factor, counts: see :func:`around_defaults`.
+
+    Raises:
+        OptimandError: ``obj`` does not fit, or does not work.
+    """
+    defaults = read_hyperparameters(name, obj, takes=takes, expected=expected, given=given, leading=leading)
+    method = Method(
+        name=name,
+        family=family,
+        build=build or obj,
+        defaults=defaults,
+        space=around_defaults(defaults, tuned, factor=factor, counts=counts),
+        summary=(inspect.getdoc(obj) or "").strip().split("\n")[0],
+        origin=origin_of(name, obj),
+    )
+    with tried_on(name, on, expected):
+        trial(method)
+    return method
 
 
 def origin_of(name: str, obj: Any) -> str:

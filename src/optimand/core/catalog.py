@@ -1,12 +1,13 @@
-"""The catalog: what methods, problems, claims and families there are, loaded family by family when asked.
+"""The catalog: what methods, problems and families there are, imported entry by entry when one is used.
 
-A method, a problem or a claim enters with a decorator, from this package or from anybody's::
+A method or a problem enters with a decorator, a family and a claim with a call, from this package or from anybody's::
 
     @method("my-sgd", family="training", space={"lr": Float(1e-4, 1.0, log=True)})
     class MySGD(torch.optim.Optimizer): ...
 
-Installed packages are found through the entry-point group ``optimand.plugins`` (each entry names a
-module whose import registers), single files are named on the command line (:mod:`optimand.core.userfiles`).
+What this package holds is known from its index (:mod:`optimand.core.index`) without importing it. Installed plugins
+are found through the entry-point group ``optimand.plugins`` (each entry names a module whose import registers), single
+files are named on the command line (:mod:`optimand.core.userfiles`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from . import index
 from .contracts import Family, Method, Problem, ProblemFactory
-from .rooms import FAMILY_MODULES
 from .space import Dimension
 from .userfiles import MODULE_PREFIX, object_in_file, same_place, split_spec
 from .validation import OptimandError, UnknownNameError, check_choice, check_int, check_number, suggest
@@ -33,18 +35,21 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "optimand.plugins"
 
 T = TypeVar("T")
+E = TypeVar("E", Method, ProblemFactory, Family)
 
 __all__ = [
-    "Family", "Method", "Problem", "ProblemFactory", "add_claim", "add_family", "claims", "families", "get_family",
-    "get_method", "get_problem", "load", "method", "methods", "papers_with_claims", "problem", "problems",
+    "Family", "Method", "Problem", "ProblemFactory", "add_claim", "add_family", "families", "get_family", "get_method",
+    "get_problem", "load_plugins", "method", "methods", "problem", "problems", "registered_claims",
 ]  # fmt: skip
 
 
 _methods: dict[str, Method] = {}
 _problems: dict[str, ProblemFactory] = {}
-_claims: dict[str, list[Claim]] = {}
 _families: dict[str, Family] = {}
-_loaded: set[str] = set()
+_claims: dict[str, list[Claim]] = {}
+# The module whose import registers an entry, by kind and name; what the index is written from.
+_registered_by: dict[tuple[str, str], str] = {}
+_plugins_loaded = False
 
 
 def signature_defaults(build: Callable[..., Any], skip: int = 1) -> dict[str, Any]:
@@ -110,10 +115,7 @@ def method(
             options=dict(options or {}),
             origin=_origin_of(build),
         )
-        old = _methods.get(name)
-        if old is not None and old.origin != entry.origin and not same_place(old.origin, entry.origin):
-            raise ValueError(f"method name {name!r} is taken by {old.origin}, cannot register {entry.origin}")
-        _methods[name] = entry
+        _register("method", methods(), _methods, entry)
         return build
 
     return register
@@ -140,18 +142,32 @@ def problem(name: str, *, family: str, summary: str | None = None, needs: str = 
             origin=_origin_of(build),
             needs=needs,
         )
-        old = _problems.get(name)
-        if old is not None and old.origin != entry.origin and not same_place(old.origin, entry.origin):
-            raise ValueError(f"problem name {name!r} is taken by {old.origin}, cannot register {entry.origin}")
-        _problems[name] = entry
+        _register("problem", problems(), _problems, entry)
         return build
 
     return register
 
 
+def _register(kind: str, known: _Entries[E], entries: dict[str, E], entry: Any) -> None:
+    """Enter what a decorator made; ValueError where another object has the name."""
+    frame: Any = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    module = frame.f_globals.get("__name__", "")
+    listed = index.load()[known.kind].get(entry.name)
+    if listed is not None and not module.startswith("optimand."):
+        importlib.import_module(listed.module)  # so that a name that this package has counts as taken
+    old: Any = entries.get(entry.name)
+    if old is not None and old.origin != entry.origin and not same_place(old.origin, entry.origin):
+        raise ValueError(f"{kind} name {entry.name!r} is taken by {old.origin}, cannot register {entry.origin}")
+    entries[entry.name] = entry
+    _registered_by[known.kind, entry.name] = module
+
+
 def add_family(family: Family) -> None:
     """Register a family."""
     _families[family.name] = family
+    _registered_by["families", family.name] = sys._getframe(1).f_globals.get("__name__", "")
 
 
 def add_claim(claim: Claim) -> None:
@@ -160,59 +176,82 @@ def add_claim(claim: Claim) -> None:
     listed[:] = [old for old in listed if old.name != claim.name] + [claim]
 
 
-def load(family: str | None = None) -> None:
-    """Import what registers ``family`` (all families when None) and, once, the installed plugins."""
-    names = FAMILY_MODULES if family is None else [family] if family in FAMILY_MODULES else []
-    for name in names:
-        if name not in _loaded:
-            for module in FAMILY_MODULES[name]:
-                importlib.import_module(module)
-            _loaded.add(name)
-    if ENTRY_POINT_GROUP not in _loaded:
-        _loaded.add(ENTRY_POINT_GROUP)
-        for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-            try:
-                entry_point.load()
-            except Exception as error:  # a broken plugin must not take the command down
-                plugin = f"plugin {entry_point.name!r} ({entry_point.value})"
-                warnings.warn(f"{plugin} was not loaded: {error!r}", stacklevel=2)
+def registered_claims() -> dict[str, list[Claim]]:
+    """Claims by their paper's slug, of the modules imported so far; :func:`optimand.papers.claims` imports them."""
+    return _claims
 
 
-def families() -> dict[str, Family]:
-    """All families by name."""
-    load()
-    return dict(_families)
+def load_plugins() -> None:
+    """Import, once, the modules that installed packages name as plugins; a broken one is warned of."""
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    _plugins_loaded = True
+    for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            entry_point.load()
+        except Exception as error:  # a broken plugin must not take the command down
+            plugin = f"plugin {entry_point.name!r} ({entry_point.value})"
+            warnings.warn(f"{plugin} was not loaded: {error!r}", stacklevel=2)
+
+
+class _Entries(Mapping[str, E], Generic[E]):
+    """Entries by name, sorted: those of the index, imported when they are taken, and those registered otherwise."""
+
+    def __init__(self, kind: str, entries: dict[str, E], family: str | None = None) -> None:
+        self.kind, self._family = kind, family
+        self._entries: dict[str, E] = entries
+
+    def listed(self) -> dict[str, index.Listed]:
+        """What is known of each entry without importing it."""
+        load_plugins()
+        found = {**{n: index.listed(e) for n, e in self._entries.items()}, **index.load()[self.kind]}
+        return {n: found[n] for n in sorted(found) if self._family in (None, found[n].family)}
+
+    def __getitem__(self, name: str) -> E:
+        listed = index.load()[self.kind].get(name)
+        if name not in self._entries:
+            if listed is None:
+                load_plugins()
+            else:
+                importlib.import_module(listed.module)
+        entry = self._entries[name]
+        if self._family not in (None, getattr(entry, "family", None)):
+            raise KeyError(name)
+        return entry
+
+    def __contains__(self, name: object) -> bool:
+        known: Any = index.load()[self.kind].get(str(name)) or self._entries.get(str(name))
+        if known is None:
+            load_plugins()
+            known = self._entries.get(str(name))
+        return known is not None and self._family in (None, getattr(known, "family", None))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.listed())
+
+    def __len__(self) -> int:
+        return len(self.listed())
+
+
+def families() -> _Entries[Family]:
+    """All families by name, each imported when it is taken."""
+    return _Entries("families", _families)
 
 
 def get_family(name: str) -> Family | None:
     """The family of that name; None for one that a user's file invents and nobody registered."""
-    if name in FAMILY_MODULES:
-        load(name)
-    return _families.get(name)
+    return families().get(name)
 
 
-def methods(family: str | None = None) -> dict[str, Method]:
-    """All methods (of one family) by name, sorted."""
-    load(family)
-    return {n: m for n, m in sorted(_methods.items()) if family in (None, m.family)}
+def methods(family: str | None = None) -> _Entries[Method]:
+    """All methods (of one family) by name, sorted, each imported when it is taken."""
+    return _Entries("methods", _methods, family)
 
 
-def problems(family: str | None = None) -> dict[str, ProblemFactory]:
-    """All problems (of one family) by name, sorted."""
-    load(family)
-    return {n: p for n, p in sorted(_problems.items()) if family in (None, p.family)}
-
-
-def claims(paper: str) -> list[Claim]:
-    """The claims registered for a paper, in the order of registration."""
-    load()
-    return list(_claims.get(paper, ()))
-
-
-def papers_with_claims() -> list[str]:
-    """Slugs of the papers that have claims."""
-    load()
-    return sorted(_claims)
+def problems(family: str | None = None) -> _Entries[ProblemFactory]:
+    """All problems (of one family) by name, sorted, each imported when it is taken."""
+    return _Entries("problems", _problems, family)
 
 
 def get_method(text: str, *, family: str) -> tuple[Method, dict[str, Any]]:
@@ -242,7 +281,7 @@ def get_method(text: str, *, family: str) -> tuple[Method, dict[str, Any]]:
     else:
         known = methods(family)
         if head not in known:
-            everywhere = methods()
+            everywhere = methods().listed()
             if head in everywhere:
                 raise OptimandError(
                     f"method {head!r} is of family {everywhere[head].family!r} and cannot run on problems of "
@@ -277,7 +316,6 @@ def get_problem(text: str) -> Problem:
         if params:
             raise OptimandError(f"{text!r}: {attr} is an object, not a function, and takes no {', '.join(params)}")
         return _checked(text, found)
-    # A problem's family is known only once it is loaded: the rooms are few, and each loads once.
     known = problems()
     if head not in known:
         hint = f"; {head!r} is a method: separate methods by commas" if head in methods() else suggest(head, known)
@@ -322,10 +360,7 @@ def _checked(text: str, built: Any) -> Problem:
     return built
 
 
-E = TypeVar("E", Method, ProblemFactory)
-
-
-def _registered_in_file(entries: Mapping[str, E], found: Any) -> E | None:
+def _registered_in_file(entries: Mapping[str, Any], found: Any) -> Any:
     """The entry of an object that a user's file registered itself; not of one that the file merely imports."""
     origin = _origin_of(found)
     return next((e for e in entries.values() if e.origin == origin and origin.startswith(MODULE_PREFIX)), None)

@@ -77,7 +77,8 @@ class Claim:
         paper: the paper's slug.
         name: short and unique within the paper.
         sentence: the claim in our words.
-        paper_value: the paper's number or words.
+        paper_value: the paper's own number or words.
+        reference: an independent implementation's number on the same thing, and whose; empty where there is none.
         check: ``check()`` for a claim that needs no study, ``check(outcomes)`` for one that does; returns
             what was found. None when ``untestable`` says why it cannot be checked.
         study: the study that ``check`` reads.
@@ -93,6 +94,7 @@ class Claim:
     study: StudySpec | None = None
     small: StudySpec | None = None
     untestable: str = ""
+    reference: str = ""
 
     def __post_init__(self) -> None:
         if (self.check is None) == (not self.untestable):

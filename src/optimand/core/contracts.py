@@ -101,6 +101,8 @@ class Family:
             ``{"model": facts, "plans": [facts of a method, …]}`` in plain values, bytes as integers.
         solve: answers a problem put in words, or None where a family takes none: ``solve(text, **options)`` gives
             formulation, program, values, checks and the verdict in plain values.
+        takes: what ``adopt`` takes, in a line of Markdown.
+        guide: the page of the documentation on it, such as ``bandits.md``.
     """
 
     name: str
@@ -110,6 +112,8 @@ class Family:
     methods: tuple[str, ...] = ()
     memory: Callable[..., Mapping[str, Any]] | None = None
     solve: Callable[..., Mapping[str, Any]] | None = None
+    takes: str = ""
+    guide: str = ""
 
 
 @dataclass(frozen=True)

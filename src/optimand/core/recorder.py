@@ -95,6 +95,11 @@ class Recorder:
         seconds = self.seconds
         self.records += [Record(float(at), seconds, split, name, float(value)) for name, value in metrics.items()]
 
+    def record_undivided(self, at: float, **metrics: float) -> None:
+        """Write the same values on ``valid`` and ``test``: of problems without anything held out."""
+        for split in ("valid", "test"):
+            self.record(at, split, **metrics)
+
     def last(self, split: str, metric: str) -> float:
         """The latest value of ``metric`` on ``split``, NaN if there is none."""
         return next((r.value for r in reversed(self.records) if r.split == split and r.metric == metric), math.nan)
@@ -119,6 +124,10 @@ class Recorder:
     def checkpoint_due(self) -> bool:
         """Whether it is time for the next :meth:`save`."""
         return self._checkpoint is not None and time.monotonic() - self._saved_at >= self._every
+
+    def postpone_checkpoint(self) -> None:
+        """Let a checkpoint be due later, of a run that cannot save its state now."""
+        self._saved_at = time.monotonic()
 
     def save(self, state: bytes) -> None:
         """Store the run's state with everything recorded so far; atomic, so a kill leaves the old or the new one."""

@@ -245,7 +245,7 @@ def ended_badly(summary: StudySummary) -> bool:
 
 
 def _show_claims(place: Path, *, as_json: bool, quiet: bool, to: Path | None = None) -> None:
-    from ..core.papers import get_paper
+    from ..papers import get_paper
     from .report import write_claims_page
     from .reproduce import read_claims
     from .table import claims_table

@@ -14,9 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..core.contracts import ProblemFactory
+from ..core.index import Listed, plain
 from ..core.validation import OptimandError, UnknownNameError, suggest
-from .study import describe_method, plain
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -47,24 +46,21 @@ def list_(
         raise OptimandError(f"unknown family {family!r}{suggest(family, known)}; known: {', '.join(known)}")
     rows: list[dict[str, Any]]
     if kind is Kind.problems:
-        rows = [_problem_row(p, as_json) for p in catalog.problems(family).values()]
+        rows = [_problem_row(p, as_json) for p in catalog.problems(family).listed().values()]
     elif kind is Kind.methods:
         rows = [
-            {"name": m.name, "family": m.family, "paper": m.paper or "", "summary": m.summary.rstrip(".")}
-            for m in catalog.methods(family).values()
+            {"name": m.name, "family": m.family, "paper": m.facts.get("paper", ""), "summary": m.summary.rstrip(".")}
+            for m in catalog.methods(family).listed().values()
         ]
     elif kind is Kind.families:
-        rows = [{"name": f.name, "summary": f.summary} for f in catalog.families().values()]
+        rows = [{"name": f.name, "summary": f.summary} for f in catalog.families().listed().values()]
     else:
+        from ..papers import listed_claims
+
         rows = [
-            {
-                "paper": paper,
-                "claim": c.name,
-                "checked here": "no" if c.check is None else "yes",
-                "sentence": c.sentence,
-            }
-            for paper in catalog.papers_with_claims()
-            for c in catalog.claims(paper)
+            {"paper": paper, "claim": name, "checked here": "yes" if checked else "no", "sentence": sentence}
+            for paper, found in listed_claims().items()
+            for name, sentence, checked in found
         ]
     if as_json or kind not in (Kind.problems, Kind.methods):
         print_rows(rows, as_json)
@@ -82,15 +78,16 @@ def show(
 ) -> None:
     """Show a method (hyperparameters, ranges, paper, measured cost) or a problem (parameters, budget, target)."""
     from ..core import catalog
-    from ..core.papers import get_paper
     from ..core.userfiles import split_spec
+    from ..papers import get_paper
+    from .study import describe_method
 
     if family is None and split_spec(method)[0] in catalog.problems():
         _show_problem(method, as_json)
         return
     if family is None:
         name, attr, _ = split_spec(method)
-        registered = catalog.methods().get(name)
+        registered = catalog.methods().listed().get(name)
         if registered is None and attr is None:
             known = [*catalog.methods(), *catalog.problems()]
             what = f"{name!r} is a family" if name in catalog.families() else f"unknown method {name!r}"
@@ -196,7 +193,7 @@ def papers(
 
     Example: optimand papers "low memory optimizer state"
     """
-    from ..core.papers import load_papers, search_papers
+    from ..papers import load_papers, search_papers
 
     found = [(p, None) for p in load_papers()] if not query else list(search_papers(" ".join(query), limit=limit))
     if as_json:
@@ -237,20 +234,20 @@ def _open_bracket(text: str) -> bool:
     return sum(text.count(c) for c in "([{") > sum(text.count(c) for c in ")]}")
 
 
-def _problem_row(factory: ProblemFactory, as_json: bool) -> dict[str, Any]:
-    built = factory.build()
-    better = "lower" if built.direction == "min" else "higher"
+def _problem_row(problem: Listed, as_json: bool) -> dict[str, Any]:
+    facts = problem.facts
+    better = "lower" if facts["direction"] == "min" else "higher"
     row: dict[str, Any] = {
-        "name": factory.name,
-        "ranked by": f"{built.metric} ({better})",
-        "budget": f"{built.budget} {built.unit}",
-        "family": factory.family,
-        "summary": factory.summary.replace("`", "").split(". ")[0].rstrip("."),
+        "name": problem.name,
+        "ranked by": f"{facts['metric']} ({better})",
+        "budget": f"{facts['budget']} {facts['unit']}",
+        "family": problem.family,
+        "summary": problem.summary.replace("`", "").split(". ")[0].rstrip("."),
     }
     if as_json:
-        row |= {"needs": factory.needs or "nothing", "parameters": {k: plain(v) for k, v in factory.params.items()}}
-    elif factory.needs:
-        row["summary"] += f" (needs {factory.needs})"
+        row |= {"needs": facts["needs"] or "nothing", "parameters": facts["params"]}
+    elif facts["needs"]:
+        row["summary"] += f" (needs {facts['needs']})"
     return row
 
 

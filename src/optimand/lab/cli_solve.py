@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.padding import Padding
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
@@ -111,6 +110,8 @@ def sentence(kind: str, facts: Mapping[str, Any]) -> str:
 
 def print_answer(answer: Mapping[str, Any]) -> None:
     """Formulation, program, solution, checks and verdict, on standard output."""
+    from rich.syntax import Syntax
+
     if answer["formulation"]:
         _heading("formulation")
         out.print(formulation_text(answer["formulation"]), soft_wrap=True)

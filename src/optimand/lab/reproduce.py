@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..core import catalog
 from ..core.claims import Claim, Verdict
-from ..core.papers import get_paper
 from ..core.recorder import write_atomically
 from ..core.validation import OptimandError
+from ..papers import claims as claims_of
+from ..papers import get_paper
 from .runs import describe_error
 from .scheduler import Observer
 from .store import Results, Store
@@ -27,7 +27,14 @@ STUDIES = "../studies"
 
 @dataclass(frozen=True)
 class Reproduced:
-    """A claim with what was found; ``study`` is the study it rests on, if any, relative to the paper's folder."""
+    """A claim with what was found.
+
+    Attributes:
+        paper_value: the paper's own number.
+        value: ours.
+        reference: an independent implementation's; empty where there is none.
+        study: the study it rests on, if any, relative to the paper's folder.
+    """
 
     name: str
     sentence: str
@@ -36,6 +43,7 @@ class Reproduced:
     verdict: Verdict
     detail: str
     study: str | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,7 @@ def reproduce(
         OptimandError: unknown paper, or none of its claims is implemented.
     """
     entry = get_paper(paper)
-    claims = catalog.claims(entry.slug)
+    claims = claims_of(entry.slug)
     if not claims:
         raise OptimandError(f"{entry.title!r} is not implemented yet ({entry.status}): it has no claims to check")
     place = folder / f"reproduce-{entry.slug}{'-small' if small else ''}"
@@ -158,17 +166,20 @@ def reproduce(
 
 def check_claim(claim: Claim, results: Results | None, study: str | None, small: bool = False) -> Reproduced:
     """Check one claim on the results of its study; where the check raises, it is ``not checked``."""
-    if claim.check is None:
-        return Reproduced(claim.name, claim.sentence, claim.paper_value, "–", "not testable here", claim.untestable)
-    try:
-        finding = claim.check() if claim.study is None else claim.check(StudyOutcomes(_present(results)))
-    except Exception as error:
-        text = f"the check could not be made: {describe_error(error)}"
-        return Reproduced(claim.name, claim.sentence, claim.paper_value, "–", "not checked", text, study)
-    verdict: Verdict = "holds" if finding.holds else "falls short"
-    if small and study is not None:
-        verdict = "not judged"  # the small form of a study shows that the check runs, no more
-    return Reproduced(claim.name, claim.sentence, claim.paper_value, finding.value, verdict, finding.detail, study)
+    verdict: Verdict = "not testable here"
+    value, detail = "–", claim.untestable
+    if claim.check is not None:
+        try:
+            finding = claim.check() if claim.study is None else claim.check(StudyOutcomes(_present(results)))
+        except Exception as error:
+            verdict, detail = "not checked", f"the check could not be made: {describe_error(error)}"
+        else:
+            value, detail = finding.value, finding.detail
+            verdict = "holds" if finding.holds else "falls short"
+            if small and study is not None:
+                verdict = "not judged"  # the small form of a study shows that the check runs, no more
+    named = (claim.name, claim.sentence, claim.paper_value)
+    return Reproduced(*named, value, verdict, detail, None if claim.check is None else study, claim.reference)
 
 
 def _present(results: Results | None) -> Results:

@@ -18,6 +18,7 @@ from typing import Any
 from ..core import catalog
 from ..core.catalog import Method, Problem
 from ..core.claims import StudySpec
+from ..core.index import plain
 from ..core.userfiles import short_spec, split_spec
 from ..core.validation import OptimandError, check_choice, check_int, check_number
 from .environment import environment
@@ -335,8 +336,3 @@ def _label(text: str, method: Method) -> str:
     _, attr, params = split_spec(text)
     name = attr or method.name
     return name + (f" ({', '.join(f'{k}={v}' for k, v in params.items())})" if params else "")
-
-
-def plain(value: Any) -> Any:
-    """``value`` if JSON can hold it, else its text."""
-    return value if isinstance(value, str | int | float | bool | list | tuple | type(None)) else str(value)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .reproduce import Reproduced
-from .summary import ProblemSummary, Row, StudySummary
 from .verdicts import format_interval, singular
+
+if TYPE_CHECKING:
+    from .reproduce import Reproduced
+    from .summary import ProblemSummary, Row, StudySummary
 
 
 def study_table(summary: StudySummary) -> RenderableType:
@@ -132,6 +135,8 @@ def claims_table(claims: Sequence[Reproduced]) -> Table:
     for claim in claims:
         words = Text(f"{claim.sentence} ({claim.name})\n", style="bold")
         words.append(f"paper: {claim.paper_value}\n", style="not bold")
+        if claim.reference:
+            words.append(f"reference: {claim.reference}\n", style="not bold")
         if claim.value != "–":
             words.append(f"here:  {claim.value}\n", style="not bold")
         if claim.detail:

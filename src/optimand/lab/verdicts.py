@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .statistics import Interval
-
 if TYPE_CHECKING:
+    from .statistics import Interval
     from .summary import ProblemSummary, Row
 
 

@@ -7,31 +7,43 @@ Each room loads when it is first used::
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
-_ROOMS = ("bilevel", "constrained", "linear_systems", "monotone")
-_NAMES = {
-    "linear_systems": (
-        "BinnedBandit", "ChebCB", "FixedOmega", "OmegaTuner", "PreparedMatrix", "SequenceSolver", "TsallisINF", "cg",
-        "laplacian", "optimal_omega", "prepare", "sor", "ssor_cg", "ssor_preconditioner",
-    ),
-    "constrained": (
-        "EqualityProblem", "adasketch_newton", "exact_augmented_lagrangian", "minimize_equality", "sketch_and_project",
-        "solve_problem", "torch_problem",
-    ),
-    "bilevel": ("PenaltyBilevel", "bilevel_minimize"),
-    "monotone": ("FiniteSumOperator", "MatrixGame", "MinMax", "estimate_constants", "from_saddle", "solve_inclusion"),
-}  # fmt: skip
-_ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
+if TYPE_CHECKING:
+    from . import bilevel as bilevel
+    from . import constrained as constrained
+    from . import linear_systems as linear_systems
+    from . import monotone as monotone
+    from .bilevel import PenaltyBilevel as PenaltyBilevel
+    from .bilevel import bilevel_minimize as bilevel_minimize
+    from .constrained import EqualityProblem as EqualityProblem
+    from .constrained import adasketch_newton as adasketch_newton
+    from .constrained import exact_augmented_lagrangian as exact_augmented_lagrangian
+    from .constrained import minimize_equality as minimize_equality
+    from .constrained import sketch_and_project as sketch_and_project
+    from .constrained import solve_problem as solve_problem
+    from .constrained import torch_problem as torch_problem
+    from .linear_systems import BinnedBandit as BinnedBandit
+    from .linear_systems import ChebCB as ChebCB
+    from .linear_systems import FixedOmega as FixedOmega
+    from .linear_systems import OmegaTuner as OmegaTuner
+    from .linear_systems import PreparedMatrix as PreparedMatrix
+    from .linear_systems import SequenceSolver as SequenceSolver
+    from .linear_systems import TsallisINF as TsallisINF
+    from .linear_systems import cg as cg
+    from .linear_systems import laplacian as laplacian
+    from .linear_systems import optimal_omega as optimal_omega
+    from .linear_systems import prepare as prepare
+    from .linear_systems import sor as sor
+    from .linear_systems import ssor_cg as ssor_cg
+    from .linear_systems import ssor_preconditioner as ssor_preconditioner
+    from .monotone import FiniteSumOperator as FiniteSumOperator
+    from .monotone import MatrixGame as MatrixGame
+    from .monotone import MinMax as MinMax
+    from .monotone import estimate_constants as estimate_constants
+    from .monotone import from_saddle as from_saddle
+    from .monotone import solve_inclusion as solve_inclusion
 
-__all__ = [*_ROOMS, *_ROOM_OF]  # noqa: PLE0604 (names of a table)
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _ROOM_OF, modules=_ROOMS)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -9,7 +9,6 @@ import pytest
 from tests.running import entry, reader
 
 import optimand.language.modeling.methods  # noqa: F401 (registers them)
-from optimand.core.papers import get_paper
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
@@ -20,6 +19,7 @@ from optimand.language.modeling.execution import Attempt
 from optimand.language.modeling.family import adopt, describe
 from optimand.language.modeling.loop import Tools, blind, ordered, run
 from optimand.language.modeling.problems import ModelingTask, nl4opt_e, optibench, worded_templates
+from optimand.papers import get_paper
 
 curve = reader("accuracy")
 
@@ -290,7 +290,7 @@ def test_claims_belong_to_the_paper_and_say_why_they_cannot_be_checked():
 def test_imports_are_light():
     code = (
         "import sys, optimand.language.modeling.family, optimand.language.modeling.methods, "
-        "optimand.language.modeling.problems, optimand.language.modeling.claims\n"
+        "optimand.language.modeling.problems, optimand.papers.optibench_resocratic.claims\n"
         "heavy = {'torch', 'sklearn', 'pyscipopt', 'scipy.optimize', 'numba', 'requests', 'xllamacpp', 'pandas'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -13,15 +13,16 @@ from optimand.core import catalog
 from optimand.core.recorder import Diverged, Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
-from optimand.numerical.bilevel import claims, problems
+from optimand.numerical.bilevel import problems
 from optimand.numerical.bilevel.family import adopt, describe
 from optimand.numerical.bilevel.quadratic import TunedRidge, diabetes_data
 from optimand.numerical.oracles import OracleCounter
+from optimand.papers.bilevel_penalty import claims
 
 for module in ("family", "methods"):
     importlib.import_module(f"optimand.numerical.bilevel.{module}")
 
-METHODS = {name: m for name, m in catalog._methods.items() if m.family == "bilevel"}
+METHODS = {name: m for name, m in catalog.methods().items() if m.family == "bilevel"}
 PROBLEMS = [
     problems.digits_hyper_cleaning(),
     problems.digits_hyper_cleaning(splits="fixed"),

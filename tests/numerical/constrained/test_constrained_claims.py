@@ -8,9 +8,10 @@ import pytest
 from optimand.core import catalog
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
-from optimand.numerical.constrained import claims, solve_problem
 from optimand.numerical.constrained import sketch as sketches
+from optimand.numerical.constrained import solve_problem
 from optimand.numerical.constrained.problems import entry, equality_problem, names, poisson_control
+from optimand.papers.exact_al_sketching import claims
 
 COMPUTED = [claim for claim in claims.CLAIMS if claim.check and claim.study is None and claim.name != "robustness"]
 # GV and RK where inexact solves change the exact solver's count

@@ -39,7 +39,7 @@ EACH = [pytest.param(name, marks=without_ipopt) if name == "ipopt" else name for
 
 
 def method(name):
-    return catalog._methods[name]
+    return catalog.methods()[name]
 
 
 def run(problem, name, seed=0, budget=None, **hyper):
@@ -50,9 +50,9 @@ def run(problem, name, seed=0, budget=None, **hyper):
 
 
 def test_the_catalog_holds_the_methods_and_problems():
-    assert {name for name, entry in catalog._methods.items() if entry.family == "constrained"} >= set(NAMES)
-    assert {"equality", "equality-set", "logistic-sphere", "poisson-control"} <= set(catalog._problems)
-    assert set(catalog._families["constrained"].methods) <= set(NAMES)
+    assert {name for name, entry in catalog.methods().items() if entry.family == "constrained"} >= set(NAMES)
+    assert {"equality", "equality-set", "logistic-sphere", "poisson-control"} <= set(catalog.problems())
+    assert set(catalog.families()["constrained"].methods) <= set(NAMES)
     for name in NAMES:
         assert set(method(name).space) <= set(method(name).defaults)
         assert method(name).summary

@@ -12,7 +12,8 @@ from optimand.core.contracts import Method
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
-from optimand.numerical.linear_systems import claims, family, methods, problems  # noqa: F401 (they register)
+from optimand.numerical.linear_systems import family, methods, problems  # noqa: F401 (they register)
+from optimand.papers.learning_to_relax import claims
 
 NAMES = ("omega-tsallis-inf", "omega-tsallis-inf-cb", "omega-cheb-cb", "omega-fixed", "omega-optimal", "plain-cg")
 HIGH, LOW = "shifted-laplacians:variance=high", "shifted-laplacians:variance=low"

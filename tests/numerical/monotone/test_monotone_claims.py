@@ -5,10 +5,10 @@ from tests.running import Made
 
 import optimand.numerical.monotone.methods
 import optimand.numerical.monotone.problems  # noqa: F401 (these two register what the study runs)
-from optimand.core.papers import get_paper
-from optimand.numerical.monotone import claims
 from optimand.numerical.monotone import generators as make
 from optimand.numerical.monotone.passes import FIXED_INNER, on_game, passes_to
+from optimand.papers import get_paper
+from optimand.papers.variance_reduced_halpern import claims
 
 COMPUTED = [claim for claim in claims.CLAIMS if claim.check is not None and claim.study is None]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from optimand.core.validation import OptimandError
-from optimand.offline import claims
-from optimand.offline.claims import CLAIMS, Pair, closed_form, paired_test
+from optimand.papers.ignite_offline import claims
+from optimand.papers.ignite_offline.claims import CLAIMS, Pair, closed_form, paired_test
 
 
 def test_the_paired_test_is_students():

@@ -293,7 +293,7 @@ def test_the_judge_learns_a_smooth_function_and_goes_back_to_the_mean():
 def test_importing_the_family_loads_no_heavy_package():
     code = (
         "import sys; import optimand.offline, optimand.offline.family, optimand.offline.problems, "
-        "optimand.offline.methods, optimand.offline.claims; "
+        "optimand.offline.methods, optimand.papers.ignite_offline.claims; "
         "print([m for m in ('torch', 'numba', 'sklearn', 'mujoco', 'RNA', 'cma', 'botorch', 'scipy.stats') "
         "if m in sys.modules])"
     )

@@ -6,10 +6,10 @@ import pytest
 import optimand.online.linear_bandits.methods
 import optimand.online.linear_bandits.problems  # noqa: F401 (these two register what the study runs)
 from optimand.core import catalog
-from optimand.core.papers import get_paper
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
-from optimand.online.linear_bandits import claims
+from optimand.papers import get_paper
+from optimand.papers.sparse_misspecified_bandits import claims
 
 # The others take seconds; what they measure is tested in a smaller form with what it is about.
 FAST = ("queries", "needles", "guarantees", "elimination", "noise", "linear-bound")
@@ -35,9 +35,9 @@ class Made:
 
     def mean(self, problem, method, *, metric=None, split="test"):
         params = {"instances": 2} | ({"N": 3000} if problem == "sparse-actions" else {})
-        built = catalog._problems[problem].build(**params)
+        built = catalog.problems()[problem].build(**params)
         recorder = Recorder(built.budget)
-        built.run(catalog._methods[method], {}, seed=SeedTree(0), budget=built.budget, recorder=recorder)
+        built.run(catalog.methods()[method], {}, seed=SeedTree(0), budget=built.budget, recorder=recorder)
         return recorder.last(split, "suboptimality")
 
 

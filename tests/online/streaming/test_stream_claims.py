@@ -6,8 +6,8 @@ from tests.running import Made
 
 import optimand.online.streaming.methods
 import optimand.online.streaming.problems  # noqa: F401 (these two register what the study runs)
-from optimand.core.papers import get_paper
-from optimand.online.streaming import claims
+from optimand.papers import get_paper
+from optimand.papers.streaming_bandits import claims
 
 COMPUTED = [claim for claim in claims.CLAIMS if claim.check is not None and claim.study is None]
 # What the paper says and runs here do not bear out; the reduction needs the published size.

@@ -222,7 +222,7 @@ def test_the_catalog_entries_import_no_compiler():
     code = (
         "import sys\n"
         "import optimand.online.streaming.family, optimand.online.streaming.methods\n"
-        "import optimand.online.streaming.problems, optimand.online.streaming.claims\n"
+        "import optimand.online.streaming.problems, optimand.papers.streaming_bandits.claims\n"
         "print([m for m in ('numba', 'torch', 'sklearn', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,7 +18,7 @@ from .specs import Chart
 from .view import View, study_view, unique_labels
 
 if TYPE_CHECKING:
-    from ...core.papers import Paper
+    from ...papers import Paper
     from ..reproduce import Reproduced
 
 MOST_ROWS = 24_000  # points of all learning curves of a page: about 1.2 MB

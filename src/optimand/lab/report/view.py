@@ -233,7 +233,7 @@ def _method_view(
 
 def paper_reference(slug: str | None) -> View | None:
     """Title and arXiv id of a paper of the catalogue; a name that is not in it is shown as it is."""
-    from ...core.papers import get_paper
+    from ...papers import get_paper
 
     if not slug:
         return None

@@ -4,7 +4,8 @@ import pytest
 
 from optimand.combinatorial.memory_mapping import Hardware, tiny_program
 from optimand.combinatorial.memory_mapping.agent_claims import found_by_the_agent
-from optimand.combinatorial.memory_mapping.claims import (
+from optimand.core.validation import OptimandError
+from optimand.papers.malloc_muzero.claims import (
     METHODS,
     PROBLEMS,
     SMALL,
@@ -13,7 +14,6 @@ from optimand.combinatorial.memory_mapping.claims import (
     faster_than_the_default_solver,
     packing_heuristic,
 )
-from optimand.core.validation import OptimandError
 
 
 class Table:

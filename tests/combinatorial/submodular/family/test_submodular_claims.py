@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optimand.combinatorial.submodular import claims
-from optimand.core.papers import get_paper
+from optimand.papers import get_paper
+from optimand.papers.dynamic_submodular import claims
 
 
 class Faked:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from optimand.core import catalog
-from optimand.core.papers import get_paper
 from optimand.core.validation import OptimandError
 from optimand.language.llm import Scripted
 from optimand.language.modeling.alphaopt import AlphaOPT, ExperienceLibrary, SimulatedOracle, claims, make_tasks
@@ -12,6 +11,7 @@ from optimand.language.modeling.alphaopt import method as entry
 from optimand.language.modeling.benchmarks.grading import grade
 from optimand.language.modeling.execution import ModelingProblem
 from optimand.language.modeling.loop import Tools, blind
+from optimand.papers import get_paper
 
 FAST = ("refinement score", "merge safety", "search for what was not retrieved")
 
@@ -23,7 +23,7 @@ def test_the_method_learns_on_the_training_split_and_solves_blind_problems():
 
     with open_sandbox(workers=1) as sandbox:
         tools = Tools(sandbox, seed=0, default=SimulatedOracle(made))
-        method = catalog._methods["alphaopt"]
+        method = catalog.methods()["alphaopt"]
         solver = method.build(tools, **{**method.defaults, "iterations": 0})
         before = [grade(p, solver.solve(blind(p))).correct for p in problems[18:]]
         solver.learn(problems[:18])
@@ -39,7 +39,7 @@ def test_each_hyperparameter_reaches_the_learner(tmp_path):
     library.save(tmp_path / "library.json")
     tools = Tools(object(), seed=3, default=Scripted([]))
     given = {"attempts": 3, "iterations": 2, "rewrite": True, "workers": 1, "train": 2}
-    method = catalog._methods["alphaopt"]
+    method = catalog.methods()["alphaopt"]
     chosen = {**method.defaults, **given, "library": str(tmp_path / "library.json"), "advanced": "embedded"}
     solver = method.build(tools, **chosen)
     settings = solver.learner.settings
@@ -59,7 +59,7 @@ def test_the_embedded_model_is_not_made_to_learn():
     oracle = SimulatedOracle(made)
     oracle.name = "embedded something"
     tools = Tools(object(), seed=0, default=oracle)
-    method = catalog._methods["alphaopt"]
+    method = catalog.methods()["alphaopt"]
     solver = method.build(tools, **method.defaults)
     solver.learn([ModelingProblem(m.task.id, m.task.description, "linear-notable", dict(m.task.answers)) for m in made])
     assert tools.usage.calls == 0

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from optimand.language.modeling.resocratic import claims
+from optimand.papers.optibench_resocratic import resocratic as claims
 
 
 @pytest.mark.parametrize("check", [claims.plan_sizes, claims.similarities_of_four, claims.exploded_items])

@@ -3,10 +3,10 @@
 import pytest
 
 from optimand.core.claims import Finding
-from optimand.core.papers import get_paper
 from optimand.language.llm import Scripted
 from optimand.language.workflows import claims, model_claims
 from optimand.language.workflows.small_searches import bisect, guess
+from optimand.papers import get_paper
 
 COMPUTED = (
     claims.one_number,
