@@ -49,6 +49,7 @@ bench: $(INSTALLED) ## Measure speed and memory as ratios to named peers, side b
 	$(BIN)/python benchmarks/matrix_step.py
 	for room in linear_systems constrained bilevel monotone bandits streaming linear_bandits online_convex sandbox workflows modeling alphaopt submodular submodular_dynamic memory_game memory_packing memory_search ignite; do $(BIN)/python benchmarks/$$room.py || exit 1; done
 	$(BIN)/python benchmarks/lab_overhead.py
+	$(BIN)/python benchmarks/command_start.py
 
 docs: $(INSTALLED) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
