@@ -43,3 +43,19 @@ def test_code_is_made_again_when_a_callee_or_a_constant_of_another_file_changes(
     assert run(tmp_path, 1, 10) == ["20", "1"]
     assert run(tmp_path, 5, 10) == ["60", "0"]
     assert run(tmp_path, 5, 7) == ["42", "0"]
+
+
+def test_code_is_shared_by_copies_of_a_file(tmp_path):
+    caller = CALLER.replace("from callee import STEP, shift", "STEP = 3").replace("shift(x)", "x + 1")
+    hits = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "caller.py").write_text(caller)
+        environment = {**os.environ, "OPTIMAND_CACHE": str(tmp_path / "cache")}
+        environment.pop("NUMBA_CACHE_DIR", None)
+        done = subprocess.run(
+            [sys.executable, "caller.py"], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        )
+        hits.append(done.stdout.split())
+    assert hits == [["6", "0"], ["6", "1"]]

@@ -1,13 +1,18 @@
-"""Compiling of inner loops: Numba with its cache on disk, and without it where no folder can be written."""
+"""Compiling of inner loops: Numba with machine code kept on disk, and without it where no folder can be written."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numba
 import numpy as np
+
+from .caching import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,10 +28,10 @@ def compiled(function: Any = None, /, **options: Any) -> Any:
         function: works on numbers and NumPy arrays.
         options: of ``numba.njit``; ``nogil`` is on unless said otherwise.
 
-    Machine code holds that of the compiled functions it calls, and the numbers, tuples and arrays of its module. Numba
-    looks at the function's own file alone before it uses stored code; here the code is also made again when an
-    imported compiled function or constant is another than then. What is reached as ``module.name`` is not looked at:
-    import the name.
+    Machine code holds that of the compiled functions it calls, and the numbers, tuples and arrays of its module. It is
+    kept in :func:`optimand.core.caching.cache_folder` (or ``$NUMBA_CACHE_DIR``) under a digest of its file's text and
+    of the imported compiled functions and constants, so it is made again when one of them is another than then.
+    What is reached as ``module.name`` is not looked at: import the name.
 
     Importing this module imports Numba, so modules with compiled loops are imported where they are used.
 
@@ -51,18 +56,33 @@ def compiled(function: Any = None, /, **options: Any) -> Any:
 
 
 def _stamped(dispatcher: Any) -> Any:
-    """Let stored code count only while what it was made from is the same; Numba's stamp is of the own file alone."""
+    """Let stored code count only while what it was made from is the same, and be found by that, not by its place.
+
+    Numba's stamp is time and size of the own file, so that each checkout and installation compiles anew.
+    """
     stored = _stored(dispatcher)
     if stored is not None:
-        digest = hashlib.sha256(repr(list(_surroundings(dispatcher.py_func))).encode()).hexdigest()
-        stored._source_stamp = (stored._source_stamp, digest)
+        made_from = [_digest(dispatcher.py_func.__code__.co_filename), *_surroundings(dispatcher.py_func)]
+        stored._source_stamp = hashlib.sha256(repr(made_from).encode()).hexdigest()
+        if not os.environ.get("NUMBA_CACHE_DIR"):
+            folder = cache_folder("numba") / stored._source_stamp[:20]
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError:
+                return dispatcher  # beside the source, where Numba found a place
+            stored._cache_path, stored._index_path = str(folder), str(folder / stored._index_name)
     return dispatcher
+
+
+@functools.cache
+def _digest(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _stored(value: Any) -> Any:
     """The files of a compiled function's code, None for anything else; by Numba's private names, hence carefully."""
     file = getattr(getattr(value, "_cache", None), "_cache_file", None)
-    return file if hasattr(file, "_source_stamp") else None
+    return file if hasattr(file, "_source_stamp") and hasattr(file, "_index_name") else None
 
 
 def _surroundings(function: Any) -> Iterator[tuple[str, str]]:
