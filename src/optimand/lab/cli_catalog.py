@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..core.contracts import Family
 from ..core.index import Listed, plain
-from ..core.validation import OptimandError, UnknownNameError, suggest
+from ..core.validation import UnknownNameError, suggest
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -33,6 +34,17 @@ class Kind(StrEnum):
     claims = "claims"
 
 
+def known_family(name: str) -> Family:
+    """The family of that name; UnknownNameError with the nearest names where there is none."""
+    from ..core import catalog
+
+    found = catalog.get_family(name)
+    if found is None:
+        known = catalog.families()
+        raise UnknownNameError(f"unknown family {name!r}{suggest(name, known)}; known: {', '.join(known)}")
+    return found
+
+
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     family: Annotated[str | None, typer.Option(help="Only of this family.")] = None,
@@ -41,9 +53,8 @@ def list_(
     """List problems, methods, families, or the papers' claims."""
     from ..core import catalog
 
-    if family is not None and family not in catalog.families():
-        known = catalog.families()
-        raise OptimandError(f"unknown family {family!r}{suggest(family, known)}; known: {', '.join(known)}")
+    if family is not None:
+        known_family(family)
     rows: list[dict[str, Any]]
     if kind is Kind.problems:
         rows = [_problem_row(p, as_json) for p in catalog.problems(family).listed().values()]
@@ -95,8 +106,8 @@ def show(
                 f"{what}{suggest(name, known)}; 'optimand list methods' and 'optimand list problems' show all"
             )
         family = "training" if registered is None else registered.family
-    elif family not in catalog.families():
-        raise OptimandError(f"unknown family {family!r}{suggest(family, catalog.families())}")
+    else:
+        known_family(family)
     entry, given = catalog.get_method(method, family=family)
     facts = describe_method(method, entry, given)
     paper = get_paper(entry.paper) if entry.paper else None

@@ -13,8 +13,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ..core.validation import OptimandError, suggest
-from .cli_catalog import JsonOption, out, print_json, split_commas
+from ..core.validation import OptimandError
+from .cli_catalog import JsonOption, known_family, out, print_json, split_commas
 from .table import format_bytes
 
 PARTS = ("weights", "gradients", "state")
@@ -52,14 +52,9 @@ def memory(
 
     Example: optimand memory --model llama-7b --method adamw,apollo-mini --dtype bf16
     """
-    from ..core import catalog
-
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # so that package.module:NAME finds what lies here, as with ``python -m``
-    found = catalog.get_family(family)
-    if found is None:
-        known = catalog.families()
-        raise OptimandError(f"unknown family {family!r}{suggest(family, known)}; known: {', '.join(known)}")
+    found = known_family(family)
     if found.memory is None:
         raise OptimandError(f"family {family!r} has no models whose memory could be planned")
     with redirect_stdout(sys.stderr):  # users' files may print, and standard output is for the result

@@ -16,8 +16,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..core.validation import OptimandError, suggest
-from .cli_catalog import JsonOption, err, out, print_json
+from ..core.validation import OptimandError
+from .cli_catalog import JsonOption, err, known_family, out, print_json
 
 NOT_VERIFIED = 3
 
@@ -61,15 +61,10 @@ def solve(
     Example: optimand solve "A bakery earns 5 on a cake and 4 on a tart. A cake takes 2 hours of work, a tart 1, and
     there are 100 hours. How many of each?"
     """
-    from ..core import catalog
-
     if program is not None and not program.parent.is_dir():  # before the model is asked, who may cost money
         raise OptimandError(f"--program {program}: there is no folder {program.parent}")
     words = sys.stdin.read() if text == "-" else text
-    found = catalog.get_family(family)
-    if found is None:
-        known = catalog.families()
-        raise OptimandError(f"unknown family {family!r}{suggest(family, known)}; known: {', '.join(known)}")
+    found = known_family(family)
     if found.solve is None:
         raise OptimandError(f"family {family!r} takes no problems in words")
     with err.status("reading the problem", spinner="dots") as status, redirect_stdout(sys.stderr):

@@ -93,13 +93,7 @@ def format_milliseconds(seconds: float) -> str:
 
 def format_count(count: float) -> str:
     """A count with a decimal prefix: ``1.5M``."""
-    if math.isnan(count):
-        return "–"
-    for unit in ("", "k", "M", "G"):
-        if abs(count) < 1000:
-            return f"{count:.3g}{unit}"
-        count /= 1000
-    return f"{count:.3g}T"
+    return _prefixed(count, "k", 1000)
 
 
 def format_share(share: float) -> str:
@@ -109,12 +103,16 @@ def format_share(share: float) -> str:
 
 def format_bytes(count: float) -> str:
     """Bytes with a binary prefix: ``1.5M``."""
+    return _prefixed(count, "K", 1024)
+
+
+def _prefixed(count: float, kilo: str, step: float) -> str:
     if math.isnan(count):
         return "–"
-    for unit in ("", "K", "M", "G"):
+    for unit in ("", kilo, "M", "G"):
         if abs(count) < 1000:
             return f"{count:.3g}{unit}"
-        count /= 1024
+        count /= step
     return f"{count:.3g}T"
 
 

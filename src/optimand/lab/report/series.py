@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..statistics import Interval
 from ..store import Results
 from ..summary import ProblemSummary, Row
 from . import formatting
@@ -180,24 +181,20 @@ def costs(problem: ProblemSummary, labels: Mapping[str, str]) -> dict[str, Rows]
         for name, value in measured_costs(row, problem.budget).items():
             if not math.isfinite(value):
                 continue
-            low, high = row.test.low, row.test.high
-            known = math.isfinite(low) and math.isfinite(high)
-            found.setdefault(name, []).append(
-                {
-                    "method": labels[row.method],
-                    "x": value,
-                    "cost": formatting.cost(name, value),
-                    "y": row.test.mean,
-                    "low": low if known else row.test.mean,
-                    "high": high if known else row.test.mean,
-                }
-            )
+            cost = formatting.cost(name, value)
+            found.setdefault(name, []).append(_point(labels[row.method], value, cost, row.test))
     # A quantity that is the same for all methods, as the number of parameters, is no trade-off; state has a picture.
     return {
         name: rows
         for name, rows in found.items()
         if name != "parameters" and not name.startswith("state_bytes") and len({r["x"] for r in rows}) > 1
     }
+
+
+def _point(label: str, x: float, cost: str, value: Interval) -> dict[str, Any]:
+    known = math.isfinite(value.low) and math.isfinite(value.high)
+    low, high = (value.low, value.high) if known else (value.mean, value.mean)
+    return {"method": label, "x": x, "cost": cost, "y": value.mean, "low": low, "high": high}
 
 
 def memory(problem: ProblemSummary, labels: Mapping[str, str]) -> dict[str, Rows]:
@@ -212,17 +209,7 @@ def memory(problem: ProblemSummary, labels: Mapping[str, str]) -> dict[str, Rows
             value = getattr(row, split)
             if not (math.isfinite(value.mean) and math.isfinite(state)):
                 continue
-            known = math.isfinite(value.low) and math.isfinite(value.high)
-            rows.append(
-                {
-                    "method": labels[row.method],
-                    "x": state,
-                    "cost": formatting.size(state),
-                    "y": value.mean,
-                    "low": value.low if known else value.mean,
-                    "high": value.high if known else value.mean,
-                }
-            )
+            rows.append(_point(labels[row.method], state, formatting.size(state), value))
     for rows in found.values():
         _mark_front(rows, -1.0 if problem.direction == "max" else 1.0)
     return {split: rows for split, rows in found.items() if len({row["x"] for row in rows}) > 1}
