@@ -44,7 +44,7 @@ import sys
 import optimand.training, optimand.training.problems, optimand.training.family
 from optimand.core import catalog
 from optimand.core.userfiles import split_spec
-for problem in list(catalog.problems().values()):
+for problem in catalog.problems("training").values():
     problem.build()
 heavy = {"sklearn", "sqlite3", "mnist1d", "torchvision", "datasets"} & set(sys.modules)
 assert not heavy, heavy

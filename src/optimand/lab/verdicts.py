@@ -119,6 +119,7 @@ def format_interval(interval: Interval) -> str:
     """A mean with half its interval, to two significant digits of the latter.
 
     Example:
+        >>> from optimand.lab.statistics import Interval
         >>> format_interval(Interval(0.9621, 0.951, 0.973, 3)), format_interval(Interval(3e-7, 2.8e-7, 3.2e-7, 3))
         ('0.962 ± 0.011', '(3.00 ± 0.20)e-07')
     """

@@ -113,8 +113,8 @@ def claims(slug: str) -> list[Claim]:
         slug: the paper's slug.
 
     Example:
-        >>> claims("lion-k-constrained")[0].name
-        'box'
+        >>> claims("exadam")[0].name
+        'same-lr'
     """
     entry = _files().get(slug)
     if entry is not None and (file := entry.with_name("claims.py")).exists():

@@ -13,13 +13,14 @@ from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.language.llm import BudgetExceeded, Scripted
-from optimand.language.modeling import claims, family
+from optimand.language.modeling import family
 from optimand.language.modeling.benchmarks.reference import bakery, workshop
 from optimand.language.modeling.execution import Attempt
 from optimand.language.modeling.family import adopt, describe
 from optimand.language.modeling.loop import Tools, blind, ordered, run
 from optimand.language.modeling.problems import ModelingTask, nl4opt_e, optibench, worded_templates
 from optimand.papers import get_paper
+from optimand.papers.optibench_resocratic import claims
 
 curve = reader("accuracy")
 

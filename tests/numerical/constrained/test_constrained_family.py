@@ -254,7 +254,7 @@ def test_hyperparameters_reach_the_methods():
 
 
 def test_importing_the_family_imports_little():
-    modules = "family, problems, methods, claims"
+    modules = "family, problems, methods"
     code = (
         f"import sys; from optimand.numerical.constrained import {modules}; "
         "print([m for m in ('torch', 'numba', 'optimand.lab', 'sympy', 'sklearn', 'cyipopt') if m in sys.modules])"

@@ -224,9 +224,7 @@ def test_the_hyperparameters_are_checked():
 
 
 def test_registering_imports_neither_numba_nor_torch():
-    names = ", ".join(
-        f"optimand.numerical.linear_systems.{part}" for part in ("family", "problems", "methods", "claims")
-    )
+    names = ", ".join(f"optimand.numerical.linear_systems.{part}" for part in ("family", "problems", "methods"))
     code = f"import {names}, sys; print(sorted({{'numba', 'torch', 'optimand.lab'}} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -7,9 +7,10 @@ from tests.running import Made
 import optimand.online.convex.methods
 import optimand.online.convex.problems  # noqa: F401 (these two register what the study runs)
 from optimand.core.seeds import SeedTree
-from optimand.online.convex import claims, measured
+from optimand.online.convex import measured
 from optimand.online.engine import Draws
 from optimand.papers import get_paper
+from optimand.papers.optimistic_omd_sea import claims
 
 QUICK = ("oftrl-worst-case",)
 

@@ -238,7 +238,7 @@ def test_bad_parameters_of_problems_are_named(make, error, message):
 def test_importing_the_family_is_light():
     code = (
         "import sys\n"
-        "from optimand.combinatorial.submodular import family, problems, methods, claims\n"
+        "from optimand.combinatorial.submodular import family, problems, methods\n"
         "problems.verse_window()\n"
         "heavy = {'torch', 'numba', 'scipy.sparse', 'sklearn', 'networkx', 'pandas'} & set(sys.modules)\n"
         "print(sorted(heavy))"

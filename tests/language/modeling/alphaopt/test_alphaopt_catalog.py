@@ -6,12 +6,13 @@ import pytest
 from optimand.core import catalog
 from optimand.core.validation import OptimandError
 from optimand.language.llm import Scripted
-from optimand.language.modeling.alphaopt import AlphaOPT, ExperienceLibrary, SimulatedOracle, claims, make_tasks
+from optimand.language.modeling.alphaopt import AlphaOPT, ExperienceLibrary, SimulatedOracle, make_tasks
 from optimand.language.modeling.alphaopt import method as entry
 from optimand.language.modeling.benchmarks.grading import grade
 from optimand.language.modeling.execution import ModelingProblem
 from optimand.language.modeling.loop import Tools, blind
 from optimand.papers import get_paper
+from optimand.papers.alphaopt import claims
 
 FAST = ("refinement score", "merge safety", "search for what was not retrieved")
 

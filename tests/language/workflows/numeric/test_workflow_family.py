@@ -474,7 +474,7 @@ def test_problems_find_themselves_by_name():
 
 
 def test_the_catalog_loads_neither_torch_nor_sklearn_nor_a_model_nor_the_lab():
-    parts = ", ".join(f"optimand.language.workflows.{part}" for part in ("family", "problems", "methods", "claims"))
+    parts = ", ".join(f"optimand.language.workflows.{part}" for part in ("family", "problems", "methods"))
     code = (
         f"import sys, {parts}; print([m for m in ('torch', 'numba', 'sklearn', 'optuna', 'scipy', 'pyscipopt', "
         "'xllamacpp', 'requests', 'httpx2', 'optimand.lab') if m in sys.modules])"
