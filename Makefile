@@ -37,7 +37,7 @@ test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks
 reproduce: $(INSTALLED) ## Check the headline claims of every implemented paper at full size
 	for paper in $(PAPERS); do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
 
-index: $(INSTALLED) ## Write the index of problems, methods and claims, after one was added
+index: $(INSTALLED) ## Write the index of problems, methods and claims, and the README's table, after one was added
 	$(BIN)/python -m optimand.lab.indexing
 
 bench: $(INSTALLED) ## Measure speed and memory as ratios to named peers, side by side in one process

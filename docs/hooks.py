@@ -1,19 +1,143 @@
-"""Draws the pictures of the gallery when the documentation is built: each by its script in examples/."""
+"""What is made when the documentation is built, so that nobody keeps it by hand.
+
+The pictures of the gallery are drawn by the scripts in examples/, navigation follows the pages' front matter, and the
+lists of families and papers come from the catalog.
+
+A page says its place in its front matter: ``order`` among all pages, ``group`` where it stands in one, ``title``
+where the navigation says something else than the heading. A group stands where its first page stands.
+"""
 
 from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from mkdocs.utils.meta import get_data
+
+from optimand.core import catalog
+from optimand.papers import listed_claims, load_papers
 
 ROOT = Path(__file__).parents[1]
-PAGE = "gallery.md"
+DOCS = ROOT / "docs"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page stands in the navigation."""
+
+    file: str
+    title: str
+    order: int
+    group: str = ""
+
+
+GALLERY = Place("gallery.md", "Gallery", 110)
+CATALOGUE = Place("papers.md", "The papers", 125)
+
+
+def on_config(config: Any) -> Any:
+    """Build the navigation."""
+    config.nav = navigation()
+    return config
+
+
+def places() -> list[Place]:
+    """The pages, in the order of the navigation; ValueError for one that does not say where it stands."""
+    found = [GALLERY, CATALOGUE]
+    for path in DOCS.rglob("*.md"):
+        text, said = get_data(path.read_text(encoding="utf-8"))
+        file = path.relative_to(DOCS).as_posix()
+        if "order" not in said:
+            raise ValueError(f"{file} must say its place: front matter with order, and group where it stands in one")
+        heading = re.search(r"^# (.+)$", text, re.MULTILINE)
+        found.append(
+            Place(file, said.get("title") or (heading[1] if heading else file), said["order"], said.get("group", ""))
+        )
+    return sorted(found, key=lambda place: (place.order, place.file))
+
+
+def navigation() -> list[dict[str, Any]]:
+    """What mkdocs calls ``nav``."""
+    nav: list[dict[str, Any]] = []
+    groups: dict[str, list[dict[str, str]]] = {}
+    for place in places():
+        entry = {place.title: place.file}
+        if not place.group:
+            nav.append(entry)
+        elif place.group in groups:
+            groups[place.group].append(entry)
+        else:
+            groups[place.group] = [entry]
+            nav.append({place.group: groups[place.group]})
+    return nav
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the lists where a page has their markers."""
+    for marker, make in MARKERS.items():
+        if (line := f"<!-- {marker} -->") in markdown:
+            markdown = markdown.replace(line, make())
+    return markdown
+
+
+def family_table() -> str:
+    """What a method is in each family that takes a user's own, in the order of the guides."""
+    guides = {place.file: place for place in places()}
+    rows = []
+    for family in catalog.families().listed().values():
+        if family.facts["takes"]:
+            guide = guides.get(family.facts["guide"])
+            more = f"[{guide.title}]({guide.file})" if guide else ""
+            rows.append((guide.order if guide else 0, f"| `{family.name}` | {family.facts['takes']} | {more} |"))
+    return "\n".join(["| family | a method is | more |", "|---|---|---|", *(row for _, row in sorted(rows))])
+
+
+def commands() -> str:
+    """The command that checks each paper's claims."""
+    lines = {
+        f"$ optimand reproduce {paper.short_name}": paper.title
+        for paper in load_papers()
+        if paper.slug in listed_claims()
+    }
+    width = max(map(len, lines), default=0)
+    return "\n".join(["```console", *(f"{line:<{width}}  # {title}" for line, title in lines.items()), "```"])
+
+
+def guide_list() -> str:
+    """The grouped pages, a line for each group."""
+    groups: dict[str, list[str]] = {}
+    for place in places():
+        if place.group:
+            groups.setdefault(place.group, []).append(f"[{place.title}]({place.file})")
+    return "\n".join(f"- {group}: {', '.join(links)}." for group, links in groups.items())
+
+
+def paper_page() -> str:
+    """The catalogue of papers as a page."""
+    titles = {place.file: place.title for place in places()}
+    parts = [f"# {CATALOGUE.title}", "", "`optimand papers` searches them by meaning.", ""]
+    for paper in load_papers():
+        facts = {
+            "room": paper.room,
+            "status": paper.status,
+            "methods": ", ".join(f"`{name}`" for name in paper.methods),
+            "claims": f"`optimand reproduce {paper.short_name}`" if paper.slug in listed_claims() else "",
+            "guide": f"[{titles[paper.guide]}]({paper.guide})" if paper.guide in titles else "",
+        }
+        parts += [f"## {paper.title}", "", f"{paper.byline}, {paper.venue}, [arXiv {paper.arxiv}]({paper.url})", ""]
+        parts += [*(f"- {name}: {value}" for name, value in facts.items() if value), "", paper.summary.strip(), ""]
+    return "\n".join(parts)
+
+
+MARKERS = {"families": family_table, "commands": commands, "guides": guide_list}
 
 
 def pictures() -> dict[str, Path]:
@@ -28,14 +152,15 @@ def docstring(script: Path) -> str:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add ``gallery/NAME.png`` for each script, and a page that shows them with what the scripts say."""
-    parts = ["# Gallery", "", "Each picture is made by a short script, when these pages are built."]
+    """Add the catalogue of papers, ``gallery/NAME.png`` for each script, and a page of what the scripts say."""
+    files.append(File.generated(config, CATALOGUE.file, content=paper_page()))
+    parts = [f"# {GALLERY.title}", "", "Each picture is made by a short script, when these pages are built."]
     for name, script in pictures().items():
         files.append(File.generated(config, f"gallery/{name}.png", content=draw(script)))
         title, _, text = docstring(script).partition("\n")
         parts += ["", f"## {title.rstrip('.')}", "", f"![{title}](gallery/{name}.png)", *prose(text)]
         parts += ["", f"`examples/{name}.py`"]
-    files.append(File.generated(config, PAGE, content="\n".join(parts) + "\n"))
+    files.append(File.generated(config, GALLERY.file, content="\n".join(parts) + "\n"))
     return files
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ._version import __version__
 
-_ROOMS = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+_ROOMS = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
 _LAB = {"compare": "optimand.lab.study", "open_study": "optimand.lab.study"}
 
 __all__ = ["__version__", *_LAB, *_ROOMS]  # noqa: PLE0604 (names of a table)

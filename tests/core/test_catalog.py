@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import warnings
@@ -194,9 +195,15 @@ def test_a_claim_is_either_checked_or_says_why_not():
 
 
 def test_the_index_is_what_the_package_holds():
-    code = "from optimand.lab import indexing; import sys; sys.stdout.write(indexing.text(indexing.build()))"
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert found.stdout == index.FILE.read_text(), "the index is stale: make index"
+    code = (
+        "from optimand.lab import indexing as i; import json\n"
+        "found, old = i.build(), i.README.read_text() if i.README.exists() else ''\n"
+        "print(json.dumps([i.text(found), old, i.readme(old, found)]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    text, old, readme = json.loads(done.stdout)
+    assert text == index.FILE.read_text(), "the index is stale: make index"
+    assert readme == old, "the README's table of papers is stale: make index"
 
 
 def test_what_is_listed_is_not_imported_before_it_is_used():

@@ -205,7 +205,8 @@ class _Entries(Mapping[str, E], Generic[E]):
     def listed(self) -> dict[str, index.Listed]:
         """What is known of each entry without importing it."""
         load_plugins()
-        found = {**{n: index.listed(e) for n, e in self._entries.items()}, **index.load()[self.kind]}
+        known = index.load()[self.kind]
+        found = {**{n: index.listed(e) for n, e in self._entries.items() if n not in known}, **known}
         return {n: found[n] for n in sorted(found) if self._family in (None, found[n].family)}
 
     def __getitem__(self, name: str) -> E:

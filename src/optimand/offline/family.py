@@ -89,6 +89,8 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="offline",
+        takes="a function `propose(data, q, seed)` that returns designs",
+        guide="offline.md",
         summary="propose designs from a fixed data set alone; compared by the oracle's scores of the whole batch",
         adopt=adopt,
         describe=describe,

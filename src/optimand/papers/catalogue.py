@@ -46,6 +46,7 @@ class Paper:
         aliases: short names that :func:`get_paper` accepts besides the slug.
         keywords: terms by which people look for it.
         summary: one paragraph: the problem, the idea, what is claimed, for whom.
+        guide: the page of the documentation on it, such as ``bilevel.md``; empty where there is none.
     """
 
     slug: str
@@ -61,6 +62,7 @@ class Paper:
     aliases: tuple[str, ...]
     keywords: tuple[str, ...]
     summary: str
+    guide: str = ""
 
     @property
     def url(self) -> str:
@@ -72,6 +74,11 @@ class Paper:
         """First author, ``et al.`` where there are others, and the year."""
         return f"{self.first_author}{' et al.' if self.authors > 1 else ''} ({self.year})"
 
+    @property
+    def short_name(self) -> str:
+        """What one types: the slug if it is one word, else the first alias."""
+        return (*self.aliases, self.slug)[0] if "-" in self.slug else self.slug
+
     def to_dict(self) -> dict[str, Any]:
         """All attributes and the address as plain lists, strings and integers, ready for JSON."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
@@ -79,8 +86,8 @@ class Paper:
 
 
 @functools.cache
-def load_papers() -> tuple[Paper, ...]:
-    """All papers, by slug.
+def load_papers(plugins: bool = True) -> tuple[Paper, ...]:
+    """All papers, by slug; those of this package only, without ``plugins``.
 
     Example:
         >>> len(load_papers())
@@ -90,19 +97,20 @@ def load_papers() -> tuple[Paper, ...]:
     for method in catalog.methods().listed().values():
         methods.setdefault(method.facts.get("paper", ""), []).append(method.name)
     found = {}
-    for slug, file in _files().items():
+    for slug, file in _files(plugins).items():
         entry = tomllib.loads(file.read_text(encoding="utf-8"))
         lists = {key: tuple(entry[key]) for key in ("aliases", "keywords")}
         found[slug] = Paper(**{**entry, **lists, "slug": slug, "methods": tuple(methods.get(slug, ()))})
     return tuple(found[slug] for slug in sorted(found))
 
 
-def _files() -> dict[str, Path]:
-    """Each paper's ``paper.toml`` by slug."""
-    places = [Path(__file__).parent]
-    for entry_point in importlib.metadata.entry_points(group=catalog.ENTRY_POINT_GROUP):
+def _files(plugins: bool = True) -> dict[str, Path]:
+    """Each paper's ``paper.toml`` by slug; a slug that this package has, no plugin can take."""
+    places = []
+    for entry_point in importlib.metadata.entry_points(group=catalog.ENTRY_POINT_GROUP) if plugins else ():
         spec = importlib.util.find_spec(entry_point.module.partition(".")[0])
         places += [Path(place) / "papers" for place in (spec and spec.submodule_search_locations) or ()]
+    places.append(Path(__file__).parent)
     return {file.parent.name.replace("_", "-"): file for place in places for file in place.glob("*/paper.toml")}
 
 

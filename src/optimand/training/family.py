@@ -130,6 +130,8 @@ def _two_steps(method: Method, overrides: Mapping[str, Any]) -> tuple[nn.Module,
 add_family(
     Family(
         name="training",
+        takes="a `torch.optim.Optimizer` class, or a function of the parameters that returns an optimizer",
+        guide="optimizers.md",
         summary="train neural networks: torch optimizers on mini-batches of real data",
         adopt=adopt,
         describe=describe,

@@ -83,6 +83,8 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="memory-mapping",
+        takes="a generator function `solve(game, rng)` that plays and yields now and then",
+        guide="memory-mapping.md",
         summary="place a program's data in fast memory: a game whose return is the time saved; compared by moves",
         adopt=adopt,
         describe=describe,

@@ -117,6 +117,8 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="submodular",
+        takes="a class or function of `(f, k, seed=…)` that returns an object with `insert`, `delete` and `solution`",
+        guide="submodular.md",
         summary="keep a small solution of a changing set: windows of texts, images, graphs; compared with greedy",
         adopt=adopt,
         describe=describe,

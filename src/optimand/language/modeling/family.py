@@ -167,6 +167,9 @@ def solve(
 add_family(
     Family(
         name="modeling",
+        takes="a function from a problem's text to a program, or a class with `solve(problem)` and perhaps "
+        "`learn(problems)`",
+        guide="modeling.md",
         summary="turn problems in words into programs that solve them; compared by the share solved",
         adopt=adopt,
         describe=describe,

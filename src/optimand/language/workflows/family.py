@@ -167,6 +167,9 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="workflows",
+        takes="a function `propose(history) -> values`, or a class of the parameters with `zero_feedback`, "
+        "`backward` and `step`",
+        guide="workflows.md",
         summary="improve parameters of traced programs by feedback; compared by executions of the program",
         adopt=adopt,
         describe=describe,

@@ -86,6 +86,8 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="bilevel",
+        takes="a function of the instance that returns an object with `step()`, `x` and `z`",
+        guide="bilevel.md",
         summary="minimize over the solutions of another problem: hyperparameters, data cleaning, leaders and followers",
         adopt=adopt,
         describe=describe,

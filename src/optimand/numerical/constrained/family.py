@@ -116,6 +116,8 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="constrained",
+        takes="a custom minimizer as SciPy defines them: `method(fun, x0, args, jac, hess, constraints, callback, …)`",
+        guide="constrained.md",
         summary="minimize under equality constraints: SQP and Newton methods on published problems, data and a PDE",
         adopt=adopt,
         describe=describe,

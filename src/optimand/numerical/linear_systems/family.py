@@ -99,6 +99,8 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="linear-systems",
+        takes="a class with `ask(context)` and `tell(cost)`",
+        guide="linear-systems.md",
         summary="solve sequences of sparse linear systems: choose the relaxation parameter of SOR and SSOR-CG",
         adopt=adopt,
         describe=describe,

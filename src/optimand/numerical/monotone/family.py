@@ -104,6 +104,8 @@ def _numbers(value: Any) -> int:
 add_family(
     Family(
         name="monotone",
+        takes="a generator function that yields points, or a class with `step()` and `u`",
+        guide="monotone.md",
         summary="solve monotone inclusions: games, saddle points, finite sums; compared by passes over the operator",
         adopt=adopt,
         describe=describe,

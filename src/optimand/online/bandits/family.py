@@ -140,6 +140,8 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="bandits",
+        takes="a class of the number of arms with `select()` and `update(arm, reward)`, or a learner of the engine",
+        guide="bandits.md",
         summary="pull arms whose rewards are unknown; compared by regret against the best arm",
         adopt=adopt,
         describe=describe,

@@ -195,6 +195,8 @@ def _numbers(value: Any) -> int:
 add_family(
     Family(
         name="online-convex",
+        takes="a class of a spec with `predict()` and `update(grad)`, or a learner of the engine",
+        guide="online-convex.md",
         summary="play points, see gradients: static and dynamic regret between stochastic and adversarial losses",
         adopt=adopt,
         describe=describe,

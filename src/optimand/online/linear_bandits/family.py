@@ -63,6 +63,8 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="best-action",
+        takes="a function that asks `task.query(indices)` and returns an action, or a generator of actions",
+        guide="linear-bandits.md",
         summary="find a good action when rewards are linear in features up to an error; compared by queries",
         adopt=adopt,
         describe=describe,

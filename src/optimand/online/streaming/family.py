@@ -115,6 +115,8 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="streaming-bandits",
+        takes="a class with `start(K, T)`, `observe_arm(handle)` and `commit()`",
+        guide="streaming.md",
         summary="find a good arm in a stream that passes once and commit to it; compared by regret over trials",
         adopt=adopt,
         describe=describe,
