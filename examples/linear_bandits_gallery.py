@@ -24,14 +24,14 @@ from optimand.core.seeds import SeedTree
 from optimand.online.linear_bandits import SparseSearch, aimed_bandit, sparse_regression_search
 from optimand.online.linear_bandits import methods as _methods  # registers them
 from optimand.online.linear_bandits.design import g_optimal_design, least_squares
-from optimand.online.linear_bandits.experiments import (
+from optimand.online.linear_bandits.generators import aimed_errors, gaussian_actions
+from optimand.online.linear_bandits.problems import aimed_actions
+from optimand.papers.sparse_misspecified_bandits.experiments import (
     bandits_on,
     least_squares_on_design,
     lost_by,
     needles_in_random_order,
 )
-from optimand.online.linear_bandits.generators import aimed_errors, gaussian_actions
-from optimand.online.linear_bandits.problems import aimed_actions
 
 COLORS = {
     "least squares, G-optimal": "#d1495b", "OMP": "#edae49", "sparse net": "#00798c", "elimination": "#5b4b8a",

@@ -72,7 +72,7 @@ def tower_at_work(axis: Any) -> None:
         learner.observe_arm(met[-1])
         clock[0] += 1
     chosen = learner.commit()
-    means = stream._books.means[0]  # the learner cannot see them; a picture may
+    means = stream._accounts.means[0]  # the learner cannot see them; a picture may
     axis.scatter(range(K), means, s=9, color="#30343f", alpha=0.55, linewidths=0, zorder=3)
     for number, arm in enumerate(met):
         ends = [*arm.spans[1:], K + 4 if arm.until is None else arm.until]

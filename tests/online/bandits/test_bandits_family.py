@@ -176,7 +176,7 @@ def test_users_learners_resume(tmp_path):
     method = adopt("plain", Plain)
     kept = Recorder(60, checkpoint=tmp_path / "c", checkpoint_every=0.0)
     whole = run(problem, method, budget=60, recorder=kept)
-    number, state = pickle.loads(kept.restore())
+    _, _, (number, state) = pickle.loads(kept.restore())
     assert number == 1
     assert len(state["learner"]["objects"]) == 3
     assert curve(run(problem, method, budget=60)) == curve(whole)
@@ -193,10 +193,7 @@ def failing(arms):
         (failing, "does not work on a small bandit: RuntimeError: no such thing"),
         (lambda arms, width: None, "has no default for width"),
         (lambda arms: object(), "object lacks act, update"),
-        (
-            type("Wild", (Plain,), {"select": lambda self: 7}),
-            r"'mine' on a small bandit: actions must be in \[0, 2\], got 7",
-        ),
+        (type("Wild", (Plain,), {"select": lambda self: 7}), r"actions must be in \[0, 2\], got 7"),
     ],
 )
 def test_what_cannot_be_adopted_is_said(obj, words):

@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
-from optimand.online.convex import OGD, Ball, Box, OptimisticOMD, SEAEnvironment, Simplex, Unconstrained, measured
+from optimand.online.convex import OGD, Ball, Box, OptimisticOMD, SEAEnvironment, Simplex, Unconstrained
 from optimand.online.convex.shifts import (
     SHIFTS,
     Corrupted,
@@ -17,6 +17,7 @@ from optimand.online.convex.shifts import (
     segment_of,
 )
 from optimand.online.engine import Draws, simulate
+from optimand.papers.optimistic_omd_sea import tables
 
 KINDS = {
     "iid": {}, "alternating": {}, "adversarial": {}, "corrupted": {"corruption": 20.0}, "drift": {},
@@ -258,9 +259,9 @@ def test_bad_arguments_are_named(make, error, text):
 @pytest.mark.parametrize("row", [(1.0, "iid", 0.5), (0.0, "alternating", 0.0)])
 def test_the_static_table_comes_out(row):
     """Two rows of the table with 20 runs, deviations allowed for so many; all rows are a claim."""
-    curves = measured.static_row(row, reps=20)
-    for name, reference in zip(curves.names, measured.STATIC[row], strict=False):
-        assert measured.apart(curves.mean(name)[-1], curves.sem(name)[-1], reference, ours=20) <= 1.2, name
+    curves = tables.static_row(row, reps=20)
+    for name, reference in zip(curves.names, tables.STATIC[row], strict=False):
+        assert tables.apart(curves.mean(name)[-1], curves.sem(name)[-1], reference, ours=20) <= 1.2, name
 
 
 def test_every_kind_is_tested():

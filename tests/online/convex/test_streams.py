@@ -9,9 +9,10 @@ from scipy.optimize import linprog, minimize
 
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
-from optimand.online.convex import OGD, Ball, Box, OptimisticOMD, Unconstrained, comparators, datasets, losses, measured
+from optimand.online.convex import OGD, Ball, Box, OptimisticOMD, Unconstrained, comparators, datasets, losses
 from optimand.online.convex.streams import RandomDesign, StreamEnvironment
 from optimand.online.engine import Draws, simulate
+from optimand.papers.optimistic_omd_sea import tables
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (60, 3))
@@ -215,6 +216,6 @@ def test_the_sulfur_series_gives_the_reference_numbers():
     root = os.environ.get("OPTIMAND_DATA")
     if not root or not os.path.exists(os.path.join(root, "optimistic-omd-sea", "SRU_1.mat")):
         pytest.skip("needs $OPTIMAND_DATA/optimistic-omd-sea/SRU_1.mat")
-    totals, best = measured.sulfur_run()
-    for name, value in measured.SULFUR.items():
+    totals, best = tables.sulfur_run()
+    for name, value in tables.SULFUR.items():
         assert {**totals, "best fixed": best}[name] == pytest.approx(value, abs=1e-3), name

@@ -197,7 +197,7 @@ def endless(task):
         (lambda task: [0, 1], "an integer in"),
         (lambda task: task.missing, "does not work on a small bandit: AttributeError"),
         (lambda task: task.query([500]), "indices must be in"),
-        (endless, "yielded 1001 actions without asking"),
+        (endless, "made 1000 actions without asking"),
         (lambda task: (0 for _ in range(0)), "ended without yielding"),
     ],
 )

@@ -1,5 +1,7 @@
 """G-optimal designs against their theory, and the linear baseline against its bound."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -176,6 +178,16 @@ def test_noise_is_averaged_below_the_bound(phases):
         kept += means.max() - means[found.x] <= found.bound * eps
     assert kept >= 28
     assert found.nfev > 100
+
+
+def test_a_noisy_design_asks_as_often_as_the_tail_bound_says():
+    """``2 sigma² g ln(2 N/delta) / eps²`` queries in all, shared out by the design, here evenly with ``g = d``."""
+    d, sigma, eps, delta = 4, 0.3, 0.1, 0.05
+    n = math.ceil(2 * sigma**2 * d * math.log(2 * d / delta) / eps**2)
+    found = gdesign_search(lambda i: np.zeros(len(i)), np.eye(d), eps, noise=sigma, delta=delta)
+    assert found.nfev == d * math.ceil(n / d)
+    # so often that noise moves no prediction by more than eps
+    assert 2 * (1 + 1.97) < found.bound <= 2 * (1 + 2)
 
 
 def test_a_design_can_be_given():

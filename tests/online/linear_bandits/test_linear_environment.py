@@ -9,7 +9,7 @@ from optimand.core.validation import OptimandError
 from optimand.online.engine.draws import Draws
 from optimand.online.linear_bandits import generators
 from optimand.online.linear_bandits.environment import MisspecifiedLinearEnvironment
-from optimand.online.linear_bandits.patients import PatientsBandit
+from optimand.online.linear_bandits.real_data import PatientsBandit
 
 
 def directions(N, d, seed=0):

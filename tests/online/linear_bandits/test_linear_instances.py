@@ -7,17 +7,16 @@ from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.online.linear_bandits import MisspecifiedLinearBandit, jl_instance, packing_instance
 from optimand.online.linear_bandits.design import g_optimal_design
-from optimand.online.linear_bandits.experiments import needles_in_random_order, needles_led_by
 from optimand.online.linear_bandits.generators import (
-    aimed_bandit,
     aimed_errors,
     gaussian_actions,
     rademacher_actions,
     random_theta,
-    real_bandit,
-    real_features,
 )
+from optimand.online.linear_bandits.instances import aimed_bandit
 from optimand.online.linear_bandits.lower_bounds import jl_features, needle_bandit, packing_features
+from optimand.online.linear_bandits.real_data import real_bandit
+from optimand.papers.sparse_misspecified_bandits.experiments import needles_in_random_order, needles_led_by
 
 
 @pytest.mark.parametrize("error", ["uniform", "sign", "aimed"])
@@ -152,7 +151,6 @@ def test_nearly_orthogonal_vectors_are():
         (lambda: random_theta(3, 4), "s must be in"),
         (lambda: real_bandit("iris"), "data must be one of"),
         (lambda: real_bandit("diabetes", s=11), "s must be in"),
-        (lambda: real_features("x"), "data must be one of"),
     ],
 )
 def test_bad_arguments_of_generators_are_named(call, text):

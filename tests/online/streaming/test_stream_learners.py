@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import math
 import pickle
 
 import numpy as np
@@ -253,18 +252,6 @@ def test_ties_keep_the_earlier_arm():
     env = StreamingBandit([1.0, 1.0, 1.0, 0.0])
     for name in ("uniform", "naive", "log", "loglog", "logstar"):
         assert run_streaming(LEARNERS[name], env, 10_000).arm == 0
-
-
-@pytest.mark.parametrize("name", ["loglog", "king"])
-def test_batches_and_single_pulls_have_the_same_mean_regret(name):
-    learner = {name: LEARNERS[name]}
-    batch, single = (
-        simulate(learner, StreamingBandit(mix_in(50), pulls=pulls), 20_000, reps=400, points=2)
-        for pulls in ("batch", "single")
-    )
-    error = math.hypot(batch.sem(name)[-1], single.sem(name)[-1])
-    assert batch.mean(name)[-1] != single.mean(name)[-1]
-    assert abs(batch.mean(name)[-1] - single.mean(name)[-1]) < 3 * error
 
 
 def test_handles_of_an_application_serve_as_well():

@@ -164,9 +164,8 @@ def test_rewards_depend_on_repetition_arm_and_pulls_before_alone():
     assert other != first[0]
 
 
-@pytest.mark.parametrize("pulls", ["batch", "single"])
-def test_batches_have_the_binomial_distribution(pulls):
-    env = StreamingBandit([0.3], pulls=pulls)
+def test_batches_have_the_binomial_distribution():
+    env = StreamingBandit([0.3])
     found = np.array([next(s := env.open(100, rep=r)).pull(40) * 40 + 0 * s.left for r in range(400)])
     expected = stats.binom.pmf(np.arange(41), 40, 0.3)
     cuts = [0, 9, 11, 12, 13, 15, 41]
@@ -175,9 +174,8 @@ def test_batches_have_the_binomial_distribution(pulls):
     assert stats.chisquare(observed, 400 * np.array(chances)).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("pulls", ["batch", "single"])
-def test_normal_batches_have_the_right_spread(pulls):
-    env = StreamingBandit([5.0], "gaussian", sd=2.0, pulls=pulls)
+def test_normal_batches_have_the_right_spread():
+    env = StreamingBandit([5.0], "gaussian", sd=2.0)
     found = np.array([next(s := env.open(100, rep=r)).pull(16) + 0 * s.left for r in range(400)])
     assert stats.kstest(found, "norm", (5.0, 2.0 / 4)).pvalue > 1e-3
 

@@ -10,66 +10,24 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .adversarial import AdversarialBandit
-    from .environments import BernoulliBandit, GaussianBandit, StochasticBandit, TableBandit
-    from .exp3 import Exp3
-    from .learners import (
-        KLUCB,
-        MOSS,
-        UCB1,
-        EpsilonGreedy,
-        ExploreThenCommit,
-        MeanLearner,
-        SuccessiveElimination,
-        ThompsonSampling,
-        UniformRandom,
-    )
+    from .adversarial import AdversarialBandit as AdversarialBandit
+    from .environments import BernoulliBandit as BernoulliBandit
+    from .environments import GaussianBandit as GaussianBandit
+    from .environments import StochasticBandit as StochasticBandit
+    from .environments import TableBandit as TableBandit
+    from .exp3 import Exp3 as Exp3
+    from .learners import KLUCB as KLUCB
+    from .learners import MOSS as MOSS
+    from .learners import UCB1 as UCB1
+    from .learners import EpsilonGreedy as EpsilonGreedy
+    from .learners import ExploreThenCommit as ExploreThenCommit
+    from .learners import SuccessiveElimination as SuccessiveElimination
+    from .learners import ThompsonSampling as ThompsonSampling
+    from .learners import UniformRandom as UniformRandom
 
-_HOMES = {
-    "AdversarialBandit": "adversarial",
-    "BernoulliBandit": "environments",
-    "EpsilonGreedy": "learners",
-    "Exp3": "exp3",
-    "ExploreThenCommit": "learners",
-    "GaussianBandit": "environments",
-    "KLUCB": "learners",
-    "MOSS": "learners",
-    "MeanLearner": "learners",
-    "StochasticBandit": "environments",
-    "SuccessiveElimination": "learners",
-    "TableBandit": "environments",
-    "ThompsonSampling": "learners",
-    "UCB1": "learners",
-    "UniformRandom": "learners",
-}
-
-__all__ = [
-    "KLUCB",
-    "MOSS",
-    "UCB1",
-    "AdversarialBandit",
-    "BernoulliBandit",
-    "EpsilonGreedy",
-    "Exp3",
-    "ExploreThenCommit",
-    "GaussianBandit",
-    "MeanLearner",
-    "StochasticBandit",
-    "SuccessiveElimination",
-    "TableBandit",
-    "ThompsonSampling",
-    "UniformRandom",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

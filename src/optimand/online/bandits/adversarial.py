@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from optimand.core.validation import OptimandError
-from optimand.online.engine.contracts import Array, Environment, Feedback, Spec
-from optimand.online.engine.draws import Draws
 
+from ..engine.contracts import Array, Environment, Feedback, Spec
+from ..engine.draws import Draws
 from .environments import as_floats, check_arms
 
 

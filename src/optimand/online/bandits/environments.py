@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from optimand.core.validation import OptimandError, check_int
-from optimand.online.engine.contracts import Array, Environment, Feedback, Spec
-from optimand.online.engine.draws import Draws
 
+from ..engine.contracts import Array, Environment, Feedback, Spec
+from ..engine.draws import Draws
 from . import pulls
 
 BERNOULLI, GAUSSIAN, TABLE = pulls.BERNOULLI, pulls.GAUSSIAN, pulls.TABLE
@@ -113,7 +113,7 @@ class StochasticBandit(Environment):
         self.means = np.ascontiguousarray(means)
         self.pulls, self.time = np.zeros((reps, arms), np.int64), np.zeros(reps, np.int64)
         self.lost, self.earned = np.zeros(reps), np.zeros(reps)
-        self._bench = (
+        self._arm_state = (
             pulls.tape_starts(draws.key, draws.reps, arms), self.means, np.ascontiguousarray(means.max(2)),
             np.array([*self.changes, pulls.last_end()]), np.ascontiguousarray(self.sigmas(arms), dtype=float),
             np.ascontiguousarray(self.table(), dtype=float), self.pulls, self.time, self.lost, self.earned,
@@ -137,11 +137,11 @@ class StochasticBandit(Environment):
         actions = check_arms(actions, self.reps)
         rewards = np.empty(self.reps)
         if counts is None:
-            wrong = pulls.step(self.law, self._bench, actions, rewards)
+            wrong = pulls.step(self.law, self._arm_state, actions, rewards)
         else:
             counts = np.ascontiguousarray(counts, dtype=np.int64)
             self._summed = self._summed or (self.law != TABLE and int(counts.max()) > pulls.SINGLE)
-            wrong = pulls.step_batches(self.law, self._bench, actions, counts, rewards)
+            wrong = pulls.step_batches(self.law, self._arm_state, actions, counts, rewards)
         if wrong >= 0:
             raise OptimandError(f"actions must be in [0, {self.arms - 1}], got {actions[wrong]}")
         return Feedback(reward=rewards)
@@ -152,7 +152,7 @@ class StochasticBandit(Environment):
             return self.lost.copy()
         if comparator == "best-arm":
             totals = np.empty((self.reps, self.arms))
-            pulls.fixed_arm_totals(self._bench, totals)
+            pulls.fixed_arm_totals(self._arm_state, totals)
             return self.lost + totals.max(1)
         if self._summed:
             raise OptimandError(
@@ -161,12 +161,12 @@ class StochasticBandit(Environment):
             )
         if self._tape is None:
             self._tape = np.zeros((self.reps, self.arms))
-        pulls.advance_tape(self.law, self._bench, self._tape, self._seen)
+        pulls.advance_tape(self.law, self._arm_state, self._tape, self._seen)
         return self._tape.max(1) - self.earned
 
     def extras(self) -> dict[str, Array]:
         """Rewards earned, and the share of pulls of an arm that was the best on average."""
-        segments = np.diff(np.minimum([0, *self._bench[3]], int(self.time.max(initial=1))))
+        segments = np.diff(np.minimum([0, *self._arm_state[3]], int(self.time.max(initial=1))))
         best = (self.means * segments[:, None]).sum(1).argmax(1)
         share = self.pulls[np.arange(self.reps), np.broadcast_to(best, self.reps)] / np.maximum(self.time, 1)
         return {"earned": self.earned.copy(), "best_arm_share": share}

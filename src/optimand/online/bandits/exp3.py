@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from optimand.core.validation import check_number
-from optimand.online.engine.contracts import Array, Feedback, Learner, Spec
-from optimand.online.engine.draws import Draws
 
+from ..engine.contracts import Array, Feedback, Learner, Spec
+from ..engine.draws import Draws
 from . import steps
 
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters
-from optimand.core.catalog import Family, Method, add_family, first_line
-from optimand.core.validation import OptimandError
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 
 # What PerRepetition fills in by name.
 GIVEN = ("rng", "horizon")
@@ -60,43 +59,25 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("greedy", Greedy).defaults
         {'c': 1.0}
     """
-    leading = _takes_size(name, obj)
-    defaults = read_hyperparameters(name, obj, takes="arms", expected=_EXPECTED, given=GIVEN, leading=int(leading))
-    method = Method(
-        name=name,
-        family="bandits",
-        build=functools.partial(_build, obj, leading),
-        defaults=defaults,
-        space=around_defaults(defaults, TUNED, factor=10),
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
-    )
-    try:
-        rehearse(method)
-    except OptimandError as error:
-        raise OptimandError(f"method {name!r} on a small bandit: {error}") from error
-    except Exception as error:  # whatever a user's code raises
-        raise OptimandError(
-            f"method {name!r} does not work on a small bandit: {type(error).__name__}: {error}; {_EXPECTED}"
-        ) from error
-    return method
+    leading = _takes_size(obj)
+    return adoption.adopt(
+        name, obj, family="bandits", takes="arms", expected=_EXPECTED, on="a small bandit", trial=rehearse,
+        build=functools.partial(_build, obj, leading), given=GIVEN, leading=int(leading), tuned=TUNED, factor=10,
+    )  # fmt: skip
 
 
-def _takes_size(name: str, obj: Any) -> bool:
+def _takes_size(obj: Any) -> bool:
     """Whether the first parameter is the number of arms: it is positional and has no default."""
-    if not callable(obj):
-        raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
     try:
-        parameters = list(inspect.signature(obj).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise OptimandError(f"method {name!r}: the signature of {obj!r:.80} cannot be read ({error})") from error
-    first = parameters[0] if parameters else None
+        first = next(iter(inspect.signature(obj).parameters.values()), None)
+    except (TypeError, ValueError):  # adoption says what is wrong with it
+        return False
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return first is not None and first.kind in kinds and first.default is first.empty and first.name not in GIVEN
 
 
 def _build(obj: Callable[..., Any], leading: bool, task: BanditTask, **hyper: Any) -> Any:
-    from optimand.online.engine.wrappers import PerRepetition
+    from ..engine.wrappers import PerRepetition
 
     make = functools.partial(obj, **hyper)
     if not leading and not set(GIVEN) & set(inspect.signature(obj).parameters):
@@ -111,9 +92,9 @@ def rehearse(method: Method, rounds: int = ROUNDS, reps: int = 2) -> float:
     import numpy as np
 
     from optimand.core.seeds import SeedTree
-    from optimand.online.engine.grid import recording_grid
-    from optimand.online.engine.rollout import start
 
+    from ..engine.grid import recording_grid
+    from ..engine.rollout import start
     from .environments import BernoulliBandit
 
     learner = method.build(BanditTask(rounds), **method.defaults)
@@ -146,5 +127,7 @@ add_family(
         adopt=adopt,
         describe=describe,
         methods=("ucb1", "kl-ucb", "thompson", "moss", "epsilon-greedy", "exp3"),
+        takes="a class of the number of arms with `select()` and `update(arm, reward)`, or a learner of the engine",
+        guide="bandits.md",
     )
 )

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from optimand.core.validation import check_choice, check_int, check_number
-from optimand.online.engine.contracts import Array, Environment, Feedback, Learner, Spec
-from optimand.online.engine.draws import Draws
 
+from ..engine.contracts import Array, Environment, Feedback, Learner, Spec
+from ..engine.draws import Draws
 from . import steps
 
 LOOP = 1 << 16  # rounds that a compiled loop plays in one call
@@ -90,7 +90,7 @@ class OneArm(MeanLearner):
                 some = min(rounds, LOOP)
                 steps.play(
                     self.rule, *self._settings, self.draws.key, self.draws.reps, self._score, self.time, env.law,
-                    env._bench, some, self.last,
+                    env._arm_state, some, self.last,
                 )  # fmt: skip
                 self.time += some
                 rounds -= some

@@ -84,8 +84,7 @@ def exp3(task: BanditTask, *, factor: float = 1.0) -> Any:
 @method("ucb1-restarted", family="bandits", space={"exploration": Float(0.02, 4.0, log=True), "restarts": Int(1, 50)})
 def ucb1_restarted(task: BanditTask, *, exploration: float = 2.0, restarts: int = 5) -> Any:
     """UCB1 begun anew so many times over the horizon, for means that change."""
-    from optimand.online.engine.wrappers import Restart
-
+    from ..engine.wrappers import Restart
     from .learners import UCB1
 
     check_int("restarts", restarts, low=1)

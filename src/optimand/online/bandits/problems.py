@@ -21,8 +21,8 @@ from optimand.core.validation import check_int, check_number
 from .family import BanditTask, rehearse
 
 if TYPE_CHECKING:
-    from optimand.online.engine.contracts import Environment
-    from optimand.online.engine.draws import Draws
+    from ..engine.contracts import Environment
+    from ..engine.draws import Draws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class BanditProblem:
 
     def run(self, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder) -> None:
         """Simulate the repetitions; see :func:`optimand.online.engine.running.run_repetitions`."""
-        from optimand.online.engine.running import run_repetitions
+        from ..engine.running import run_repetitions
 
         settings = method.hyper(hyper)
         with contextlib.suppress(Exception):  # what fails here is reported by the run itself

@@ -1,6 +1,6 @@
 """Pulling arms, compiled: what an arm gives is a function of the repetition, the arm and the number of the pull.
 
-The state of an environment is a tuple of arrays, its *bench*, that all functions here share; see
+The state of an environment is a tuple of arrays, its *arm state*, that all functions here share; see
 :class:`~optimand.online.bandits.environments.StochasticBandit` for what each is. Importing this module imports Numba.
 """
 
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from optimand.core.compiled import compiled
-from optimand.online.engine.streams import binomial_at, normal_at, start_of, uniform_at
+
+from ..engine.streams import binomial_at, normal_at, start_of, uniform_at
 
 BERNOULLI, GAUSSIAN, TABLE = 0, 1, 2
-# Places in a bench. Giving an array a name counts a reference to it, for each pull of ten arrays, which takes longer
+# Places in the tuple. Giving an array a name counts a reference to it, for each pull of ten arrays, which takes longer
 # than the pull; indexing the tuple in place does not.
 STARTS, MEANS, BEST, ENDS, SIGMA, OUTCOMES, PULLS, TIME, LOST, EARNED = range(10)
 # Batches up to this size are sums of single pulls, so that learners that batch meet the noise of those that do not.
@@ -43,37 +44,37 @@ def draw(law: Any, start: Any, index: Any, mean: Any, sigma: Any, table: Any, ar
 
 
 @compiled
-def pull(law: Any, bench: Any, r: Any, arm: Any) -> Any:
+def pull(law: Any, arm_state: Any, r: Any, arm: Any) -> Any:
     """One pull of ``arm`` in row ``r``: the reward, with all that is counted."""
-    row = r if bench[MEANS].shape[0] > 1 else 0
-    segment, now, index = 0, bench[TIME][r], bench[PULLS][r, arm]
-    while now >= bench[ENDS][segment]:
+    row = r if arm_state[MEANS].shape[0] > 1 else 0
+    segment, now, index = 0, arm_state[TIME][r], arm_state[PULLS][r, arm]
+    while now >= arm_state[ENDS][segment]:
         segment += 1
-    mean = bench[MEANS][row, segment, arm]
-    reward = draw(law, bench[STARTS][r, arm], index, mean, bench[SIGMA][arm], bench[OUTCOMES], arm)
-    bench[PULLS][r, arm] = index + 1
-    bench[TIME][r] = now + 1
-    bench[LOST][r] += bench[BEST][row, segment] - mean
-    bench[EARNED][r] += reward
+    mean = arm_state[MEANS][row, segment, arm]
+    reward = draw(law, arm_state[STARTS][r, arm], index, mean, arm_state[SIGMA][arm], arm_state[OUTCOMES], arm)
+    arm_state[PULLS][r, arm] = index + 1
+    arm_state[TIME][r] = now + 1
+    arm_state[LOST][r] += arm_state[BEST][row, segment] - mean
+    arm_state[EARNED][r] += reward
     return reward
 
 
 @compiled
-def step(law: Any, bench: Any, actions: Any, rewards: Any) -> Any:
+def step(law: Any, arm_state: Any, actions: Any, rewards: Any) -> Any:
     """Pull an arm in every row; the first row whose action is no arm, or -1."""
-    arms = bench[MEANS].shape[2]
+    arms = arm_state[MEANS].shape[2]
     for r in range(len(actions)):
         if actions[r] < 0 or actions[r] >= arms:
             return r
     for r in range(len(actions)):
-        rewards[r] = pull(law, bench, r, actions[r])
+        rewards[r] = pull(law, arm_state, r, actions[r])
     return -1
 
 
 @compiled
-def step_batches(law: Any, bench: Any, actions: Any, counts: Any, rewards: Any) -> Any:
+def step_batches(law: Any, arm_state: Any, actions: Any, counts: Any, rewards: Any) -> Any:
     """Pull arms ``counts[r]`` times, where means do not change; rewards are means, 0 where the count is 0."""
-    starts, means, best, _, sigma, _, pulls, time, lost, earned = bench
+    starts, means, best, _, sigma, _, pulls, time, lost, earned = arm_state
     arms = means.shape[2]
     for r in range(len(actions)):
         if actions[r] < 0 or actions[r] >= arms:
@@ -82,7 +83,7 @@ def step_batches(law: Any, bench: Any, actions: Any, counts: Any, rewards: Any) 
         arm, count, total = actions[r], counts[r], 0.0
         if law == TABLE or count <= SINGLE:
             for _ in range(count):
-                total += pull(law, bench, r, arm)
+                total += pull(law, arm_state, r, arm)
             rewards[r] = total / count if count > 0 else 0.0
             continue
         row = r if means.shape[0] > 1 else 0
@@ -101,9 +102,9 @@ def step_batches(law: Any, bench: Any, actions: Any, counts: Any, rewards: Any) 
 
 
 @compiled
-def advance_tape(law: Any, bench: Any, tape: Any, seen: Any) -> Any:
+def advance_tape(law: Any, arm_state: Any, tape: Any, seen: Any) -> Any:
     """Add to ``tape`` (rows, arms) what each arm would have given alone, from round ``seen[r]`` to the present one."""
-    starts, means, _, ends, sigma, table, _, time, _, _ = bench
+    starts, means, _, ends, sigma, table, _, time, _, _ = arm_state
     for r in range(len(seen)):
         row = r if means.shape[0] > 1 else 0
         for arm in range(means.shape[2]):
@@ -116,9 +117,9 @@ def advance_tape(law: Any, bench: Any, tape: Any, seen: Any) -> Any:
 
 
 @compiled
-def fixed_arm_totals(bench: Any, totals: Any) -> Any:
+def fixed_arm_totals(arm_state: Any, totals: Any) -> Any:
     """The sum of the means of every arm over the rounds so far, less that of the best arm of each segment."""
-    _, means, best, ends, _, _, _, time, _, _ = bench
+    _, means, best, ends, _, _, _, time, _, _ = arm_state
     for r in range(len(time)):
         row = r if means.shape[0] > 1 else 0
         for arm in range(means.shape[2]):

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from optimand.core.compiled import compiled
-from optimand.online.engine.streams import beta_at, normal_at, start_of, uniform_at
 
+from ..engine.streams import beta_at, normal_at, start_of, uniform_at
 from .pulls import pull
 
 UCB, KLUCB, MOSS, THOMPSON, GREEDY, RANDOM = range(6)
-# Places in a score, indexed in place as those of a bench are.
+# Places in a score, indexed in place as those of a arm_state are.
 TRIED, SUMS, MEANS, ROOTS, CHOSEN = range(5)
 
 
@@ -219,7 +219,7 @@ def choose(rule: Any, factor: Any, scale: Any, flag: Any, key: Any, reps: Any, s
 
 @compiled
 def play(
-    rule: Any, factor: Any, scale: Any, flag: Any, key: Any, reps: Any, score: Any, time: Any, law: Any, bench: Any,
+    rule: Any, factor: Any, scale: Any, flag: Any, key: Any, reps: Any, score: Any, time: Any, law: Any, arm_state: Any,
     rounds: Any, last: Any,
 ) -> None:  # fmt: skip
     """``rounds`` rounds of a rule with an environment in every row, after ``time`` others."""
@@ -234,7 +234,7 @@ def play(
             else:
                 arm = choose_row(rule, score, r, time + t, values[t], scale, flag, start)
             score[CHOSEN][r, arm] += 1
-            note(score, r, arm, pull(law, bench, r, arm), 1)
+            note(score, r, arm, pull(law, arm_state, r, arm), 1)
             last[r] = arm
 
 

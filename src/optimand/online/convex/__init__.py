@@ -11,101 +11,38 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .adagrad_norm import AdaGradNorm
-    from .domains import Ball, Box, Domain, Simplex, Unconstrained
-    from .dynamic_omd import DynamicOMD, step_pool
-    from .environments import SEAEnvironment
-    from .gradient_learner import GradientLearner
-    from .implicit import implicit_step
-    from .losses import (
-        AbsoluteLoss,
-        HingeLoss,
-        LinearLoss,
-        LogisticLoss,
-        QuadraticLoss,
-        QuantileLoss,
-        SquaredLoss,
-        linear_model_loss,
-    )
-    from .ogd import OGD, StronglyConvexOGD
-    from .ons import ONS
-    from .optimistic_ftrl import OptimisticFTRL
-    from .optimistic_omd import OptimisticOMD
-    from .optimistic_sgd import OptimisticSGD
-    from .streams import RandomDesign, StreamEnvironment
-    from .sword_pp import SwordPP
+    from .adagrad_norm import AdaGradNorm as AdaGradNorm
+    from .domains import Ball as Ball
+    from .domains import Box as Box
+    from .domains import Domain as Domain
+    from .domains import Simplex as Simplex
+    from .domains import Unconstrained as Unconstrained
+    from .dynamic_omd import DynamicOMD as DynamicOMD
+    from .dynamic_omd import step_pool as step_pool
+    from .environments import SEAEnvironment as SEAEnvironment
+    from .gradient_learner import GradientLearner as GradientLearner
+    from .implicit import implicit_step as implicit_step
+    from .losses import AbsoluteLoss as AbsoluteLoss
+    from .losses import HingeLoss as HingeLoss
+    from .losses import LinearLoss as LinearLoss
+    from .losses import LogisticLoss as LogisticLoss
+    from .losses import QuadraticLoss as QuadraticLoss
+    from .losses import QuantileLoss as QuantileLoss
+    from .losses import SquaredLoss as SquaredLoss
+    from .losses import linear_model_loss as linear_model_loss
+    from .ogd import OGD as OGD
+    from .ogd import StronglyConvexOGD as StronglyConvexOGD
+    from .ons import ONS as ONS
+    from .optimistic_ftrl import OptimisticFTRL as OptimisticFTRL
+    from .optimistic_omd import OptimisticOMD as OptimisticOMD
+    from .optimistic_sgd import OptimisticSGD as OptimisticSGD
+    from .streams import RandomDesign as RandomDesign
+    from .streams import StreamEnvironment as StreamEnvironment
+    from .sword_pp import SwordPP as SwordPP
 
-_HOMES = {
-    "OGD": "ogd",
-    "ONS": "ons",
-    "AbsoluteLoss": "losses",
-    "AdaGradNorm": "adagrad_norm",
-    "Ball": "domains",
-    "Box": "domains",
-    "Domain": "domains",
-    "DynamicOMD": "dynamic_omd",
-    "GradientLearner": "gradient_learner",
-    "HingeLoss": "losses",
-    "LinearLoss": "losses",
-    "LogisticLoss": "losses",
-    "OptimisticFTRL": "optimistic_ftrl",
-    "OptimisticOMD": "optimistic_omd",
-    "OptimisticSGD": "optimistic_sgd",
-    "QuadraticLoss": "losses",
-    "QuantileLoss": "losses",
-    "RandomDesign": "streams",
-    "SEAEnvironment": "environments",
-    "Simplex": "domains",
-    "SquaredLoss": "losses",
-    "StreamEnvironment": "streams",
-    "StronglyConvexOGD": "ogd",
-    "SwordPP": "sword_pp",
-    "Unconstrained": "domains",
-    "implicit_step": "implicit",
-    "linear_model_loss": "losses",
-    "step_pool": "dynamic_omd",
-}
-
-__all__ = [
-    "OGD",
-    "ONS",
-    "AbsoluteLoss",
-    "AdaGradNorm",
-    "Ball",
-    "Box",
-    "Domain",
-    "DynamicOMD",
-    "GradientLearner",
-    "HingeLoss",
-    "LinearLoss",
-    "LogisticLoss",
-    "OptimisticFTRL",
-    "OptimisticOMD",
-    "OptimisticSGD",
-    "QuadraticLoss",
-    "QuantileLoss",
-    "RandomDesign",
-    "SEAEnvironment",
-    "Simplex",
-    "SquaredLoss",
-    "StreamEnvironment",
-    "StronglyConvexOGD",
-    "SwordPP",
-    "Unconstrained",
-    "implicit_step",
-    "linear_model_loss",
-    "step_pool",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

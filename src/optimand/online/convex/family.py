@@ -6,19 +6,19 @@ dimension, the domain, the horizon and constants such as ``D``, ``G`` and ``L``.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
-from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 
-from ..engine.contracts import Environment, Feedback, Learner, Spec
+from ..engine.contracts import Environment, Feedback, Spec
 from ..engine.draws import Draws
+from ..engine.wrappers import PerRepetition
 
 _VERBS = ("reset", "act", "update")
 _EXPECTED = (
@@ -27,7 +27,7 @@ _EXPECTED = (
 )
 
 
-class OneByOne(Learner):
+class OneByOne(PerRepetition):
     """Plain learners ``predict()`` and ``update(grad)`` on points ``(d,)``, one for each repetition.
 
     Args:
@@ -46,40 +46,26 @@ class OneByOne(Learner):
         (3, 2)
     """
 
-    kind: ClassVar[Any] = "gradient"
-
     def __init__(self, make: Callable[[Spec], Any]) -> None:
-        self._make = make
+        super().__init__(make, "gradient")
 
     def reset(self, spec: Spec, draws: Draws | None) -> None:
         """Make the learners anew."""
-        self._d = spec.actions
-        self._each = [self._make(spec) for _ in range(spec.reps)]
+        self.d = spec.actions
+        self.objects = [self.make(spec) for _ in range(spec.reps)]
 
     def act(self, observation: Any) -> Any:
         """The points of all of them, shape ``(R, d)``."""
-        points = [np.asarray(learner.predict(), dtype=float) for learner in self._each]
+        points = [np.asarray(learner.predict(), dtype=float) for learner in self.objects]
         for point in points:
-            if point.shape != (self._d,):
-                raise OptimandError(f"predict() must return a point of shape {(self._d,)}, got {point.shape}")
+            if point.shape != (self.d,):
+                raise OptimandError(f"predict() must return a point of shape {(self.d,)}, got {point.shape}")
         return np.stack(points)
 
     def update(self, feedback: Feedback) -> None:
         """Give each its gradient."""
-        for learner, gradient in zip(self._each, feedback.gradient, strict=True):
+        for learner, gradient in zip(self.objects, feedback.gradient, strict=True):
             learner.update(gradient.copy())
-
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of the learners' state; what makes them is not part of it."""
-        import copy
-
-        return {"d": self._d, "each": copy.deepcopy(self._each)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a copy of ``state``."""
-        import copy
-
-        self._d, self._each = state["d"], copy.deepcopy(state["each"])
 
 
 def as_learner(name: str, built: Any, make: Callable[[Spec], Any]) -> Any:
@@ -132,25 +118,13 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("mine", Mine).defaults
         {'lr': 0.1}
     """
+    built: Any = obj
     whole = isinstance(obj, type) and all(callable(getattr(obj, verb, None)) for verb in _VERBS)
-    leading = 0 if whole else 1
-    defaults = read_hyperparameters(name, obj, takes="spec", expected=_EXPECTED, leading=leading)
-
-    def build(spec: Spec, **hyper: Any) -> Any:
-        return obj(**hyper) if whole else obj(spec, **hyper)
-
-    method = Method(
-        name=name,
-        family="online-convex",
-        build=build,
-        defaults=defaults,
-        space=around_defaults(defaults, ("lr", "step", "eta", "scale")),
-        summary=first_line(obj) if inspect.getdoc(obj) else "",
-        origin=origin_of(name, obj),
-    )
-    with tried_on(name, "a small problem", _EXPECTED):
-        rehearse(method)
-    return method
+    return adoption.adopt(
+        name, obj, family="online-convex", takes="spec", expected=_EXPECTED, on="a small problem", trial=rehearse,
+        build=(lambda spec, **hyper: built(**hyper)) if whole else obj, leading=0 if whole else 1,
+        tuned=("lr", "step", "eta", "scale"),
+    )  # fmt: skip
 
 
 def rehearse(method: Method, d: int = 3, reps: int = 2, rounds: int = 5) -> Any:
@@ -201,5 +175,7 @@ add_family(
         adopt=adopt,
         describe=describe,
         methods=("oco-ogd", "oco-adagrad-norm", "oftrl", "optimistic-omd", "dynamic-omd"),
+        takes="a class of a spec with `predict()` and `update(grad)`, or a learner of the engine",
+        guide="online-convex.md",
     )
 )

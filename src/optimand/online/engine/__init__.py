@@ -21,74 +21,27 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .contracts import Environment, Feedback, Learner, Spec
-    from .curves import Interval, RegretCurves
-    from .draws import Draws
-    from .grid import Segments, recording_grid
-    from .gym import GymEnvironment, as_gym
-    from .rollout import Rollout, start
-    from .running import run_repetitions
-    from .simulation import simulate
-    from .sweeps import Sweep, sweep
-    from .wrappers import DelayedFeedback, DoublingTrick, PerRepetition, Restart
+    from .contracts import Environment as Environment
+    from .contracts import Feedback as Feedback
+    from .contracts import Learner as Learner
+    from .contracts import Spec as Spec
+    from .curves import RegretCurves as RegretCurves
+    from .draws import Draws as Draws
+    from .grid import Segments as Segments
+    from .grid import recording_grid as recording_grid
+    from .gym import GymEnvironment as GymEnvironment
+    from .gym import as_gym as as_gym
+    from .rollout import start as start
+    from .simulation import simulate as simulate
+    from .sweeps import sweep as sweep
+    from .wrappers import DelayedFeedback as DelayedFeedback
+    from .wrappers import DoublingTrick as DoublingTrick
+    from .wrappers import PerRepetition as PerRepetition
+    from .wrappers import Restart as Restart
 
-_HOMES = {
-    "DelayedFeedback": "wrappers",
-    "DoublingTrick": "wrappers",
-    "Draws": "draws",
-    "Environment": "contracts",
-    "Feedback": "contracts",
-    "GymEnvironment": "gym",
-    "Interval": "curves",
-    "Learner": "contracts",
-    "PerRepetition": "wrappers",
-    "RegretCurves": "curves",
-    "Restart": "wrappers",
-    "Rollout": "rollout",
-    "Segments": "grid",
-    "Spec": "contracts",
-    "Sweep": "sweeps",
-    "as_gym": "gym",
-    "recording_grid": "grid",
-    "run_repetitions": "running",
-    "simulate": "simulation",
-    "start": "rollout",
-    "sweep": "sweeps",
-}
-
-__all__ = [
-    "DelayedFeedback",
-    "DoublingTrick",
-    "Draws",
-    "Environment",
-    "Feedback",
-    "GymEnvironment",
-    "Interval",
-    "Learner",
-    "PerRepetition",
-    "RegretCurves",
-    "Restart",
-    "Rollout",
-    "Segments",
-    "Spec",
-    "Sweep",
-    "as_gym",
-    "recording_grid",
-    "run_repetitions",
-    "simulate",
-    "start",
-    "sweep",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -104,10 +104,8 @@ class RegretCurves:
         if kind == "bootstrap":
             low, high = np.quantile(_resample(self.of(name)), [(1 - level) / 2, (1 + level) / 2], axis=0)
             return low, high
-        from scipy.stats import t
-
-        half = t.ppf((1 + level) / 2, max(self.reps - 1, 1)) * self.sem(name)
-        return self.mean(name) - half, self.mean(name) + half
+        mean, half = student(self.of(name), level)
+        return mean - half, mean + half
 
     def quantiles(self, name: str, q: Any) -> Array:
         """Quantiles over the repetitions, shape ``(len(q), G)``: of single runs, not of their mean."""
@@ -146,13 +144,8 @@ class RegretCurves:
 
     def difference_to(self, baseline: str, name: str, time: float | None = None, level: float = 0.95) -> Interval:
         """Mean of the paired difference ``name - baseline`` with Student's interval."""
-        from scipy.stats import t
-
-        gap = self.at(name, time) - self.at(baseline, time)
-        if len(gap) < 2:
-            return Interval(float(gap.mean()), float("nan"), float("nan"))
-        half = t.ppf((1 + level) / 2, len(gap) - 1) * gap.std(ddof=1) / len(gap) ** 0.5
-        return Interval(float(gap.mean()), float(gap.mean() - half), float(gap.mean() + half))
+        mean, half = student(self.at(name, time) - self.at(baseline, time), level)
+        return Interval(float(mean), float(mean - half), float(mean + half))
 
     def normalise(self, scale: Callable[[Array], Any]) -> RegretCurves:
         """The same curves divided by ``scale(times)``, for instance a rate that a theorem names."""
@@ -176,11 +169,7 @@ class RegretCurves:
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write :meth:`rows` to a file."""
-        rows = self.rows()
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(path, self.rows())
 
     def plot(self, ax: Any = None, *, level: float = 0.95, log: bool = True, unit: str = "rounds") -> Any:
         """Draw the means with bands (of the mean over repetitions) on matplotlib axes, which are returned."""
@@ -204,6 +193,25 @@ class RegretCurves:
         for name in self.names:
             lines.append(f"{name:<{width}}  {self.mean(name)[-1]:.4g} ± {self.sem(name)[-1]:.2g}")
         return "\n".join(lines)
+
+
+def student(values: Array, level: float) -> tuple[Array, Array]:
+    """Mean over the first axis, the repetitions, and half of Student's interval; NaN with one repetition."""
+    from scipy.stats import t
+
+    check_number("level", level, low=0, high=1, low_open=True, high_open=True)
+    reps, mean = len(values), values.mean(axis=0)
+    if reps < 2:
+        return mean, np.full_like(mean, np.nan)
+    return mean, t.ppf((1 + level) / 2, reps - 1) * (values.std(axis=0, ddof=1) / reps**0.5)
+
+
+def write_csv(path: str | os.PathLike[str], rows: list[dict[str, Any]]) -> None:
+    """Write rows with the same columns to a file."""
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _resample(values: Array) -> Array:

@@ -7,13 +7,13 @@ the repetitions and, as ``NAME:q10`` and ``NAME:q90``, quantiles of single repet
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from optimand.core.recorder import Diverged, Recorder
+from optimand.core.running import resume, save
 from optimand.core.seeds import SeedTree
 
 from .contracts import Environment
@@ -40,6 +40,9 @@ def run_repetitions(
 ) -> None:
     """Simulate ``reps`` repetitions on each split and record regret over time.
 
+    An interrupted run goes on from the recording time that was kept last and ends as an unbroken one. A learner whose
+    state cannot be pickled (of plain objects that hold generators, say) starts again, and ends the same.
+
     Args:
         make_env: makes the environment of a split, ``valid`` or ``test``.
         make_learner: makes the learner.
@@ -56,8 +59,8 @@ def run_repetitions(
         Diverged: a regret is not finite.
     """
     grid = recording_grid(budget, points, first)
-    saved = recorder.restore()
-    done, state = pickle.loads(saved) if saved is not None else (0, None)
+    saved = resume(recorder, None)
+    done, state = (0, None) if saved is None else saved[1]
     for number, split in enumerate(SPLITS):
         if number < done:
             continue
@@ -79,16 +82,9 @@ def run_repetitions(
                 record_repetitions(recorder, at, split, name, values / (divisor(at) if divisor else 1.0))
             recorder.progress((number * budget + at) / len(SPLITS))
             if recorder.checkpoint_due():
-                recorder.save(_dumps((number, rollout.state_dict())))
+                save(recorder, None, number, rollout.state_dict())
         recorder.cost(**{name: float(np.mean(found)) for name, found in rollout.extras().items()})
     recorder.cost(seconds_per_unit=recorder.seconds / (len(SPLITS) * budget * reps), repetitions=reps)
-
-
-def _dumps(state: Any) -> bytes:
-    import cloudpickle  # type: ignore[import-untyped]  # a state may hold a user's functions
-
-    found: bytes = cloudpickle.dumps(state)
-    return found
 
 
 def record_repetitions(recorder: Recorder, at: float, split: str, name: str, values: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import inspect
 import os
@@ -12,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.validation import OptimandError, UnknownNameError, check_number, suggest
+from optimand.core.validation import OptimandError, UnknownNameError, suggest
 
 from .contracts import Array, Environment
-from .curves import Interval, RegretCurves
+from .curves import Interval, RegretCurves, student, write_csv
 from .simulation import name_learners, simulate
 
 
@@ -50,16 +49,8 @@ class Sweep:
 
     def interval(self, name: str, time: float | None = None, level: float = 0.95) -> list[Interval]:
         """For every value the mean over repetitions with Student's interval; NaN ends with one repetition."""
-        from scipy.stats import t
-
-        check_number("level", level, low=0, high=1, low_open=True, high_open=True)
-        found = self.regret(name, time)
-        reps = found.shape[1]
-        means = found.mean(1)
-        if reps < 2:
-            return [Interval(float(mean), float("nan"), float("nan")) for mean in means]
-        half = t.ppf((1 + level) / 2, reps - 1) * found.std(1, ddof=1) / reps**0.5
-        return [Interval(float(m), float(m - h), float(m + h)) for m, h in zip(means, half, strict=True)]
+        mean, half = student(self.regret(name, time).T, level)
+        return [Interval(float(m), float(m - h), float(m + h)) for m, h in zip(mean, half, strict=True)]
 
     def best(self, name: str | None = None, time: float | None = None) -> Any:
         """The value with the least mean regret (of the only learner by default).
@@ -87,11 +78,7 @@ class Sweep:
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write :meth:`rows` to a file."""
-        rows = self.rows()
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(path, self.rows())
 
     def plot(self, ax: Any = None, *, level: float = 0.95, log: bool = False) -> Any:
         """Draw means with intervals on matplotlib axes, which are returned."""

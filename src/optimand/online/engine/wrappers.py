@@ -284,7 +284,7 @@ class PerRepetition(Learner):
             raise TypeError(f"make must be a class or function, got {make!r:.60}")
         if isinstance(make, type) and issubclass(make, Learner):
             raise OptimandError(_ON_ARRAYS.format(make.__name__))
-        self.make = make
+        self.make: Callable[..., Any] = make
         self.kind = check_choice("kind", kind, ("reward", "gradient"))  # type: ignore[misc]
 
     def reset(self, spec: Spec, draws: Draws) -> None:

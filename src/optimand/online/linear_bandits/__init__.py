@@ -13,104 +13,27 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .commit import SearchThenCommit, SparseNetCommit
-    from .design import Design, g_optimal_design, gdesign_search
-    from .diagnostic import TrustReport, trust_linear_model
-    from .environment import MisspecifiedLinearEnvironment
-    from .generators import aimed_bandit, aimed_errors, gaussian_actions, rademacher_actions, random_theta, real_bandit
-    from .instances import MisspecifiedLinearBandit, Oracle
-    from .linucb import LinTS, LinUCB
-    from .lower_bounds import jl_features, jl_instance, needle_bandit, packing_features, packing_instance
-    from .nets import ball_net, sphere_net
-    from .patients import PatientsBandit
-    from .phased import PhasedElimination
-    from .regression import lasso, omp, sparse_regression_search
-    from .search import SparseSearch, sparse_net_search
-    from .subsets import best_subset, chebyshev_fit
+    from .commit import SparseNetCommit as SparseNetCommit
+    from .design import g_optimal_design as g_optimal_design
+    from .design import gdesign_search as gdesign_search
+    from .diagnostic import trust_linear_model as trust_linear_model
+    from .environment import MisspecifiedLinearEnvironment as MisspecifiedLinearEnvironment
+    from .generators import gaussian_actions as gaussian_actions
+    from .generators import random_theta as random_theta
+    from .instances import MisspecifiedLinearBandit as MisspecifiedLinearBandit
+    from .instances import aimed_bandit as aimed_bandit
+    from .linucb import LinTS as LinTS
+    from .linucb import LinUCB as LinUCB
+    from .lower_bounds import jl_instance as jl_instance
+    from .lower_bounds import packing_instance as packing_instance
+    from .phased import PhasedElimination as PhasedElimination
+    from .regression import sparse_regression_search as sparse_regression_search
+    from .search import SparseSearch as SparseSearch
+    from .search import sparse_net_search as sparse_net_search
 
-_HOMES = {
-    "Design": "design",
-    "LinTS": "linucb",
-    "LinUCB": "linucb",
-    "MisspecifiedLinearBandit": "instances",
-    "MisspecifiedLinearEnvironment": "environment",
-    "Oracle": "instances",
-    "PatientsBandit": "patients",
-    "PhasedElimination": "phased",
-    "SearchThenCommit": "commit",
-    "SparseNetCommit": "commit",
-    "SparseSearch": "search",
-    "TrustReport": "diagnostic",
-    "aimed_bandit": "generators",
-    "aimed_errors": "generators",
-    "ball_net": "nets",
-    "best_subset": "subsets",
-    "chebyshev_fit": "subsets",
-    "g_optimal_design": "design",
-    "gaussian_actions": "generators",
-    "gdesign_search": "design",
-    "jl_features": "lower_bounds",
-    "jl_instance": "lower_bounds",
-    "lasso": "regression",
-    "needle_bandit": "lower_bounds",
-    "omp": "regression",
-    "packing_features": "lower_bounds",
-    "packing_instance": "lower_bounds",
-    "rademacher_actions": "generators",
-    "random_theta": "generators",
-    "real_bandit": "generators",
-    "sparse_net_search": "search",
-    "sparse_regression_search": "regression",
-    "sphere_net": "nets",
-    "trust_linear_model": "diagnostic",
-}
-
-__all__ = [
-    "Design",
-    "LinTS",
-    "LinUCB",
-    "MisspecifiedLinearBandit",
-    "MisspecifiedLinearEnvironment",
-    "Oracle",
-    "PatientsBandit",
-    "PhasedElimination",
-    "SearchThenCommit",
-    "SparseNetCommit",
-    "SparseSearch",
-    "TrustReport",
-    "aimed_bandit",
-    "aimed_errors",
-    "ball_net",
-    "best_subset",
-    "chebyshev_fit",
-    "g_optimal_design",
-    "gaussian_actions",
-    "gdesign_search",
-    "jl_features",
-    "jl_instance",
-    "lasso",
-    "needle_bandit",
-    "omp",
-    "packing_features",
-    "packing_instance",
-    "rademacher_actions",
-    "random_theta",
-    "real_bandit",
-    "sparse_net_search",
-    "sparse_regression_search",
-    "sphere_net",
-    "trust_linear_model",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -1,160 +1,18 @@
-"""Searching, then committing: the query searches as learners that pay regret for what they ask.
-
-A search calls ``query(indices)`` and waits for rewards; a learner is called, and waits for nothing. So a search is run
-until it asks for something that was not answered yet, interrupted, and run again from the start when the answers are
-there: searches are deterministic, so it asks the same again and gets its answers from the record.
-"""
+"""Searching, then committing: a sparse search as a learner that pays regret for what it asks."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
-from optimand.core.validation import OptimandError, check_choice, check_int, check_number, suggest
-from optimand.online.engine.contracts import Array, Feedback, Learner, Spec
-from optimand.online.engine.draws import Draws
+from optimand.core.validation import OptimandError, check_choice, check_int, check_number
 
-from .asking import told_features
+from ..engine.contracts import Array, Feedback, Learner, Spec
+from ..engine.draws import Draws
 from .phased import FOREVER
-from .queries import repeats_needed
-
-SEARCHES = ("gdesign", "regression", "net", "cover", "eliminate")
-
-
-class _UnansweredError(Exception):
-    """A search asks for rewards that are not known yet."""
-
-    def __init__(self, indices: Array) -> None:
-        super().__init__(indices)
-        self.indices = indices
-
-
-class SearchThenCommit(Learner):
-    """Runs a search for a good arm, then pulls the arm it found for the rest of the horizon.
-
-    Args:
-        search: ``gdesign``, ``regression``, ``net``, ``cover``, ``eliminate``, or a function ``search(query, Phi,
-            **options)`` that returns an object with ``x``; it must ask the same questions whenever it gets the same
-            answers.
-        options: for the search. Named searches take ``eps``, ``noise`` and ``s`` from what the environment tells where
-            they are not given.
-
-    The search runs once for each repetition and each time it waits, in plain Python; :class:`SparseNetCommit` and
-    :class:`~optimand.online.linear_bandits.phased.PhasedElimination` do all repetitions at once.
-
-    Reference: arXiv 2303.16998, whose searches are queries without regret; committing to their result is ours.
-
-    Example:
-        >>> from optimand.online import simulate
-        >>> from optimand.online.linear_bandits.environment import MisspecifiedLinearEnvironment
-        >>> Phi = np.random.default_rng(0).choice([-1.0, 1.0], (200, 30)) / 30**0.5
-        >>> env = MisspecifiedLinearEnvironment(Phi, eps=0.01, noise=0.0, sparsity=1)
-        >>> curves = simulate([SearchThenCommit("regression")], env, 1000, reps=3)
-        >>> bool((curves.extras["SearchThenCommit"]["gap"] < 3).all())
-        True
-    """
-
-    batched: ClassVar[bool] = True
-
-    def __init__(self, search: str | Callable[..., Any] = "gdesign", **options: Any) -> None:
-        if isinstance(search, str):
-            check_choice("search", search, SEARCHES)
-        elif not callable(search):
-            raise TypeError(f"search must be one of {', '.join(SEARCHES)} or a function, got {search!r:.60}")
-        self.search, self.options = search, options
-
-    def reset(self, spec: Spec, draws: Draws) -> None:
-        """Begin the search, which is the same for all repetitions until the first rewards come."""
-        self.features = told_features(spec)
-        self.facts = dict(spec.facts)
-        self._search = self._prepare()
-        reps = spec.reps
-        self.answers: list[list[tuple[Array, Array]]] = [[] for _ in range(reps)]
-        self.found = np.full(reps, -1, dtype=np.int64)
-        self._queue: list[tuple[Array, Array, Array]] = []
-        self._means: list[Array] = []
-        self._at = np.zeros(reps, dtype=np.int64)
-        self._every = np.arange(reps)
-        first = self._continue(0)
-        self._queue = [first] * reps
-        self._means = [np.zeros(len(first[0])) for _ in range(reps)]
-        self.found[:] = self.found[0]
-
-    def act(self, observation: object) -> tuple[Array, Array]:
-        """The next arm that the search asks for, as often as it does; after the search its result."""
-        self._last, self._asked = self.found.copy(), np.full(len(self.found), FOREVER, dtype=np.int64)
-        for r in np.flatnonzero(self.found < 0).tolist():
-            arms, counts, _ = self._queue[r]
-            self._last[r], self._asked[r] = arms[self._at[r]], counts[self._at[r]]
-        return self._last, self._asked
-
-    def update(self, feedback: Feedback) -> None:
-        """Take down the answers, and go on searching where the search has what it asked for."""
-        whole = (self.found < 0) & (np.asarray(feedback.count) == self._asked)
-        for r in np.flatnonzero(whole).tolist():
-            arms, _, asked = self._queue[r]
-            self._means[r][self._at[r]] = feedback.reward[r]
-            self._at[r] += 1
-            if self._at[r] == len(arms):
-                # A reward asked for several times is answered by the mean each time: the same to any average.
-                self.answers[r].append((asked, self._means[r][np.searchsorted(arms, asked)]))
-                self._queue[r] = self._continue(r)
-                self._means[r], self._at[r] = np.zeros(len(self._queue[r][0])), 0
-
-    def _continue(self, r: int) -> tuple[Array, Array, Array]:
-        """Run the search on the answers of repetition ``r``: what it asks for next, or its result in ``found``."""
-        record = iter(self.answers[r])
-
-        def query(indices: Any) -> Array:
-            asked = np.asarray(indices, dtype=np.int64)
-            known = next(record, None)
-            if known is None:
-                raise _UnansweredError(asked)
-            if not np.array_equal(known[0], asked):
-                raise OptimandError("search must ask the same questions when it gets the same answers")
-            return known[1]
-
-        try:
-            result = self._search(query)
-        except _UnansweredError as wait:
-            arms, counts = np.unique(wait.indices, return_counts=True)
-            if not len(arms):
-                raise OptimandError("search must ask for at least one reward at a time") from None
-            return arms, counts.astype(np.int64), wait.indices
-        self.found[r] = check_int("search's x", result.x, low=0, high=len(self.features) - 1)
-        empty = np.zeros(0, dtype=np.int64)
-        return empty, empty, empty
-
-    def _prepare(self) -> Callable[[Callable[[Any], Array]], Any]:
-        """The search as a function of ``query`` alone."""
-        if not isinstance(self.search, str):
-            return functools.partial(_call, self.search, self.features, self.options)
-        options = self._options()
-        if self.search == "gdesign":
-            from .design import gdesign_search
-
-            return functools.partial(_call, gdesign_search, self.features, options)
-        if self.search == "regression":
-            from .regression import sparse_regression_search
-
-            return functools.partial(_call, sparse_regression_search, self.features, options)
-        return _sparse_search(self.features, method=self.search, **options)
-
-    def _options(self) -> dict[str, Any]:
-        told = {"eps": self.facts.get("eps"), "noise": self.facts.get("sigma")}
-        if self.search != "gdesign":
-            told["s"] = self.facts.get("sparsity")
-        options = {**{name: value for name, value in told.items() if value is not None}, **self.options}
-        missing = sorted(set(told) - {"noise"} - set(options))
-        if missing:
-            raise OptimandError(
-                f"search {self.search!r} needs {', '.join(missing)}, which the environment does not tell"
-            )
-        return options
+from .queries import repeats_needed, told_features
 
 
 class SparseNetCommit(Learner):
@@ -188,9 +46,7 @@ class SparseNetCommit(Learner):
     ) -> None:  # fmt: skip
         self.s = None if s is None else check_int("s", s, low=1)
         self.eps = None if eps is None else check_number("eps", eps, low=0, low_open=True)
-        if method not in ("net", "cover"):
-            raise ValueError(f"method must be 'net' or 'cover', got {method!r}{suggest(str(method), ('net', 'cover'))}")
-        self.method = method
+        self.method = check_choice("method", method, ("net", "cover"))
         self.radius = check_number("radius", radius, low=0, low_open=True)
         self.noise = None if noise is None else check_number("noise", noise, low=0)
         self.delta = check_number("delta", delta, low=0, high=1, low_open=True, high_open=True)
@@ -225,10 +81,6 @@ class SparseNetCommit(Learner):
         if self.at < len(self.arms):
             self.means[:, self.at] = feedback.reward
             self.at += 1
-
-
-def _call(search: Callable[..., Any], Phi: Array, options: dict[str, Any], query: Callable[[Any], Array]) -> Any:
-    return search(query, Phi, **options)
 
 
 def _sparse_search(Phi: Array, *, radius: float = 1.0, **options: Any) -> Any:

@@ -17,8 +17,7 @@ import numpy as np
 
 from optimand.core.validation import check_int, check_number
 
-from .asking import ask_counts, check_levels
-from .queries import Array, Query, ask, check_features
+from .queries import Array, Query, ask, ask_counts, check_features, check_levels
 
 _REFRESH = 500
 

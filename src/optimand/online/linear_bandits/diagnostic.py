@@ -16,10 +16,9 @@ import numpy as np
 
 from optimand.core.validation import check_int, check_number
 
-from .asking import check_rows
 from .consistent import ROUNDING, Polytope, consistent_supports, held_out_residuals, largest_gap
 from .design import amplification
-from .queries import Array, check_features
+from .queries import Array, check_features, check_rows
 from .regression import omp
 from .subsets import MAX_SUBSETS, best_subset, chebyshev_fit
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number
-from optimand.online.bandits.environments import GAUSSIAN, StochasticBandit
-from optimand.online.engine.draws import Draws
 
+from ..bandits.environments import GAUSSIAN, StochasticBandit
+from ..engine.draws import Draws
 from .queries import Array, check_features
 
 ERRORS = ("uniform", "aimed", "sign", "none")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
-from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 
 from .loop import follow, rehearsal
 
@@ -34,19 +34,10 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("probe", probe).defaults
         {'n_queries': 10}
     """
-    defaults = read_hyperparameters(name, obj, takes="task", expected=_EXPECTED)
-    method = Method(
-        name=name,
-        family="best-action",
-        build=obj,
-        defaults=defaults,
-        space=around_defaults(defaults, ("tolerance",), factor=10),
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
-    )
-    with tried_on(name, "a small bandit", _EXPECTED):
-        follow(method, rehearsal(), defaults)
-    return method
+    return adoption.adopt(
+        name, obj, family="best-action", takes="task", expected=_EXPECTED, on="a small bandit", tuned=("tolerance",),
+        factor=10, trial=lambda method: follow(method, rehearsal(), {}),
+    )  # fmt: skip
 
 
 def describe(method: Method) -> dict[str, str]:
@@ -69,5 +60,7 @@ add_family(
         adopt=adopt,
         describe=describe,
         methods=("sparse-eliminate", "sparse-net", "omp", "lasso", "g-optimal", "random-queries"),
+        takes="a function that asks `task.query(indices)` and returns an action, or a generator of actions",
+        guide="linear-bandits.md",
     )
 )

@@ -1,20 +1,15 @@
-"""Features, parameters and errors of the test instances, and bandits made of real data."""
+"""Features, parameters and errors of drawn instances."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from optimand.core.seeds import SeedTree
-from optimand.core.validation import check_choice, check_int, check_number
+from optimand.core.validation import check_int, check_number
 
-from .instances import Array, MisspecifiedLinearBandit
-from .queries import check_features
-
-DATA = ("diabetes", "digits")
+from .queries import Array, check_features
 
 
 def gaussian_actions(N: int, d: int, rng: np.random.Generator | int = 0, norm: float = 1.0) -> Array:
@@ -102,72 +97,3 @@ def aimed_errors(Phi: Any, eps: float) -> Callable[[Array, Array], Array]:
         return found if np.ndim(theta) == 2 else found[0]
 
     return errors
-
-
-def aimed_bandit(N: int = 4000, d: int = 60, s: int = 2, eps: float = 0.1, seed: int = 0) -> MisspecifiedLinearBandit:
-    """Directions in ``R^d`` of length 0.9, a sparse parameter, and errors aimed at least squares.
-
-    Example:
-        >>> aimed_bandit(N=200, d=6).Phi.shape
-        (200, 6)
-    """
-    tree = SeedTree(seed)
-    Phi = gaussian_actions(N, d, tree.child("features").numpy(), norm=0.9)
-    theta = random_theta(d, s, tree.child("theta").numpy())
-    return MisspecifiedLinearBandit(Phi, theta, eps, aimed_errors(Phi, eps), seed=tree)
-
-
-@functools.cache
-def real_table(data: str) -> tuple[Array, Array]:
-    """Rows of a data set, divided by the largest length, and its outcomes, a column each."""
-    from sklearn import datasets
-
-    if data == "diabetes":
-        x, y = datasets.load_diabetes(return_X_y=True)
-        y = (y - y.mean()) / y.std()
-        targets = y[:, None]
-    else:
-        x, labels = datasets.load_digits(return_X_y=True)
-        targets = (labels[:, None] == np.arange(10)) - 0.1
-    x = x / np.linalg.norm(x, axis=1).max()
-    x.setflags(write=False)
-    return x, targets
-
-
-def real_features(data: str) -> Array:
-    """Rows of a data set of scikit-learn, divided by the largest row's length: ``diabetes`` (442, 10), ``digits``."""
-    check_choice("data", data, DATA)
-    return real_table(data)[0]
-
-
-def real_bandit(data: str, eps: float = 0.1, s: int = 2, rng: np.random.Generator | int = 0) -> Any:
-    """Actions are the rows of a data set, rewards an outcome as far as ``s`` features explain it, up to ``eps``.
-
-    An outcome (the disease's progression; being an image of one digit, drawn at random) is fitted by least squares on
-    ``s`` features drawn at random, and scaled so that the parameter has norm 1. What the fit leaves, clipped to
-    ``[-eps, eps]``, is the error.
-
-    Args:
-        data: ``diabetes`` or ``digits``.
-        eps: > 0.
-        s: features, at least 1.
-        rng: draws the features (and the digit).
-
-    Example:
-        >>> bandit = real_bandit("diabetes")
-        >>> bandit.actions, int((bandit.oracle().theta != 0).sum())
-        (442, 2)
-    """
-    check_choice("data", data, DATA)
-    check_number("eps", eps, low=0, low_open=True)
-    x, targets = real_table(data)
-    rng = np.random.default_rng(rng)
-    y = targets[:, rng.integers(targets.shape[1])]
-    varying = np.flatnonzero(x.std(axis=0) > 0.02 * x.std(axis=0).max())
-    check_int("s", s, low=1, high=len(varying))
-    support = rng.choice(varying, s, replace=False)
-    found = np.linalg.lstsq(x[:, support], y, rcond=None)[0]
-    scale = float(np.linalg.norm(found))
-    theta = np.zeros(x.shape[1])
-    theta[support] = found / scale
-    return MisspecifiedLinearBandit(x, theta, eps, np.clip(y / scale - x @ theta, -eps, eps))

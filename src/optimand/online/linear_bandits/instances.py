@@ -16,11 +16,11 @@ import numpy as np
 
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError, check_choice, check_number
-from optimand.online.engine.draws import Draws
 
-from .queries import check_features
+from ..engine.draws import Draws
+from .generators import aimed_errors, gaussian_actions, random_theta
+from .queries import Array, check_features
 
-Array = np.ndarray
 Error = str | Array | Callable[[Array, Array], Any]
 
 ERRORS = ("uniform", "aimed", "sign")
@@ -147,8 +147,6 @@ def _errors(Phi: Array, theta: Array, eps: float, error: Error, tree: SeedTree) 
             return eps * (2 * Draws(tree.child("error"), [0]).uniform(len(Phi))[0] - 1)
         if error == "sign":
             return -eps * np.sign(Phi @ theta)
-        from .generators import aimed_errors
-
         return aimed_errors(Phi, eps)(Phi, theta)
     found = np.array(error(Phi, theta) if callable(error) else error, dtype=np.float64)
     if found.shape != (len(Phi),) or not np.isfinite(found).all():
@@ -157,3 +155,16 @@ def _errors(Phi: Array, theta: Array, eps: float, error: Error, tree: SeedTree) 
     if largest > eps * (1 + 1e-9):
         raise OptimandError(f"error must be at most eps = {eps:g} in absolute value, got {largest:g}")
     return found
+
+
+def aimed_bandit(N: int = 4000, d: int = 60, s: int = 2, eps: float = 0.1, seed: int = 0) -> MisspecifiedLinearBandit:
+    """Directions in ``R^d`` of length 0.9, a sparse parameter, and errors aimed at least squares.
+
+    Example:
+        >>> aimed_bandit(N=200, d=6).Phi.shape
+        (200, 6)
+    """
+    tree = SeedTree(seed)
+    Phi = gaussian_actions(N, d, tree.child("features").numpy(), norm=0.9)
+    theta = random_theta(d, s, tree.child("theta").numpy())
+    return MisspecifiedLinearBandit(Phi, theta, eps, aimed_errors(Phi, eps), seed=tree)

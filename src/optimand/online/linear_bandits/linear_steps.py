@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from optimand.core.compiled import compiled
-from optimand.online.bandits.pulls import pull
-from optimand.online.engine.streams import normal_at, start_of
+
+from ..bandits.pulls import pull
+from ..engine.streams import normal_at, start_of
 
 
 @compiled
@@ -137,7 +138,7 @@ def choose(
 
 @compiled
 def play(
-    thompson: bool, law: int, bench: Any, features: Any, state: Any, time: int, rounds: int, width: Any, key: Any,
+    thompson: bool, law: int, arm_state: Any, features: Any, state: Any, time: int, rounds: int, width: Any, key: Any,
     reps: Any, stream: int, index: int, arms: Any,
 ) -> None:  # fmt: skip
     """``rounds`` rounds in every row with an environment; ``arms`` are the last ones pulled."""
@@ -151,4 +152,4 @@ def play(
             else:
                 arm = ucb_row(state, r, time + t, width, along)
             arms[r] = arm
-            learn_row(features, state, r, arm, pull(law, bench, r, arm), w, u, along)
+            learn_row(features, state, r, arm, pull(law, arm_state, r, arm), w, u, along)

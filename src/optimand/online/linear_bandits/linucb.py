@@ -16,10 +16,10 @@ from typing import ClassVar
 import numpy as np
 
 from optimand.core.validation import check_number
-from optimand.online.engine.contracts import Array, Environment, Feedback, Learner, Spec
-from optimand.online.engine.draws import Draws
 
-from .asking import told_features
+from ..engine.contracts import Array, Environment, Feedback, Learner, Spec
+from ..engine.draws import Draws
+from .queries import told_features
 
 
 class LinearLearner(Learner):
@@ -91,7 +91,7 @@ class LinearLearner(Learner):
 
     def fuse(self, env: Environment) -> Callable[[int], None] | None:
         """A compiled loop with an environment of stochastic arms; None for another."""
-        from optimand.online.bandits.environments import StochasticBandit
+        from ..bandits.environments import StochasticBandit
 
         # An environment, or a learner, that steps in its own way must be asked.
         if not isinstance(env, StochasticBandit) or type(env).step is not StochasticBandit.step:
@@ -103,7 +103,7 @@ class LinearLearner(Learner):
         def run(rounds: int) -> None:
             if rounds > 0:
                 play(
-                    self.thompson, env.law, env._bench, self.features, self._state(), self.rounds, rounds,
+                    self.thompson, env.law, env._arm_state, self.features, self._state(), self.rounds, rounds,
                     self.width(), *self._stream(rounds), self._last,
                 )  # fmt: skip
                 self.rounds += rounds

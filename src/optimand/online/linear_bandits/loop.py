@@ -9,7 +9,6 @@ at a position is the action last yielded within that many queries; before the fi
 from __future__ import annotations
 
 import inspect
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,14 @@ import numpy as np
 
 from optimand.core.contracts import Method
 from optimand.core.recorder import Recorder
+from optimand.core.running import BudgetSpent, IdleGuard, resume, save
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
-from optimand.online.engine.grid import recording_grid
-from optimand.online.engine.running import SPLITS, record_repetitions
 
-from .instances import Array, MisspecifiedLinearBandit
+from ..engine.grid import recording_grid
+from ..engine.running import SPLITS, record_repetitions
+from .instances import MisspecifiedLinearBandit
+from .queries import Array
 
 if TYPE_CHECKING:
     from .problems import ActionProblem
@@ -31,13 +32,6 @@ if TYPE_CHECKING:
 POSITIONS = 60
 # Actions that a search may yield without a query, before it is taken to hang.
 IDLE_YIELDS = 1000
-
-
-class QueryBudgetSpent(BaseException):
-    """The queries are spent: the run loop ends the search here.
-
-    Not an ``Exception``, because a search's own ``except Exception`` must not keep it going.
-    """
 
 
 @dataclass
@@ -85,7 +79,7 @@ class ActionTask:
         """Rewards of the actions ``indices``, an array of integers, repeats allowed.
 
         Raises:
-            QueryBudgetSpent: they are more than are left; as many as are left are answered, to nobody.
+            BudgetSpent: they are more than are left; as many as are left are answered, to nobody.
             OptimandError: they are no actions.
         """
         indices = np.atleast_1d(np.asarray(indices))
@@ -93,7 +87,7 @@ class ActionTask:
         rewards = self.bandit.query(indices[:left])
         self.answers.add(indices[:left], rewards)
         if len(indices) > left:
-            raise QueryBudgetSpent(f"{self.budget} queries are spent")
+            raise BudgetSpent(f"{self.budget} queries are spent")
         return rewards
 
 
@@ -171,17 +165,15 @@ def follow(method: Method, task: ActionTask, hyper: Mapping[str, Any]) -> Follow
     try:
         found = method.build(task, **{**method.defaults, **hyper})
         if inspect.isgenerator(found):
-            idle, asked = 0, 0
+            guard = IdleGuard(method.name, "actions without asking for one", IDLE_YIELDS)
             for action in found:
                 note(action)
-                idle, asked = (0 if task.queries > asked else idle + 1), task.queries
-                if idle > IDLE_YIELDS:
-                    raise OptimandError(f"method {method.name!r} yielded {idle} actions without asking for one")
+                guard.worked(task.queries)
             if not yielded and not task.queries:
                 raise OptimandError(f"method {method.name!r} ended without yielding an action or asking for one")
         else:
             note(found)
-    except QueryBudgetSpent:
+    except BudgetSpent:
         pass
     return Followed(task.answers, yielded)
 
@@ -214,6 +206,9 @@ def run(
 ) -> None:
     """Search bandits of ``problem``, as many on each split, with ``budget`` queries each.
 
+    A search is a black box that cannot be kept half done: an interrupted run goes on with the bandit that it was at,
+    from the start of its search, and ends as an unbroken one.
+
     Args:
         problem: draws features from ``seed.child("features")``, and bandit ``i`` of a split from
             ``seed.child(split, i)``.
@@ -227,8 +222,8 @@ def run(
     grid = recording_grid(budget, POSITIONS)
     if method.options.get("compiled"):  # so that no method's clock counts the compiler
         follow(method, rehearsal(), hyper)
-    saved = recorder.restore()
-    done: dict[str, list[tuple[Array, int]]] = {s: [] for s in SPLITS} if saved is None else pickle.loads(saved)
+    done: dict[str, list[tuple[Array, int]]] = {split: [] for split in SPLITS}
+    done, _ = resume(recorder, done) or (done, ())
     shared: dict[Any, Any] = {}
     for number, split in enumerate(SPLITS):
         for i in range(len(done[split]), problem.instances):
@@ -241,8 +236,7 @@ def run(
             lost = (truth.rewards.max() - truth.rewards[found.at(grid)]) / truth.eps
             done[split].append((lost, found.queries))
             recorder.progress((number + (i + 1) / problem.instances) * budget / len(SPLITS))
-            if recorder.checkpoint_due():
-                recorder.save(pickle.dumps(done))
+            save(recorder, done)
     for split in SPLITS:
         curves = np.array([lost for lost, _ in done[split]])
         for j, at in enumerate(grid.tolist()):

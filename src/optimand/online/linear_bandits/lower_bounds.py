@@ -16,7 +16,8 @@ import numpy as np
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_int, check_number
 
-from .instances import Array, MisspecifiedLinearBandit
+from .instances import MisspecifiedLinearBandit
+from .queries import Array
 
 
 def packing_features(q: int, s: int, k: int) -> Array:

@@ -16,10 +16,10 @@ from typing import ClassVar
 import numpy as np
 
 from optimand.core.validation import check_int, check_number
-from optimand.online.engine.contracts import Array, Feedback, Learner, Spec
-from optimand.online.engine.draws import Draws
 
-from .asking import told_features
+from ..engine.contracts import Array, Feedback, Learner, Spec
+from ..engine.draws import Draws
+from .queries import told_features
 
 # Pulls that no horizon reaches: the engine cuts them down to what is left.
 FOREVER = 2**62

@@ -271,7 +271,7 @@ def _real(data: str, N: int, eps: float, s: int, instances: int, budget: int) ->
     _check(eps, 0.0, s=s)
 
     def prepare(tree: SeedTree) -> Draw:
-        from .generators import real_bandit
+        from .real_data import real_bandit
 
         def draw(branch: SeedTree) -> MisspecifiedLinearBandit:
             made: MisspecifiedLinearBandit = real_bandit(data, eps, s, branch.child("outcome").numpy())

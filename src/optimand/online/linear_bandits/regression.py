@@ -16,8 +16,7 @@ import numpy as np
 
 from optimand.core.validation import check_choice, check_int, check_number
 
-from .asking import ask_counts, check_levels, check_rows
-from .queries import Array, Query, check_features, repeats_needed
+from .queries import Array, Query, ask_counts, check_features, check_levels, check_rows, repeats_needed
 from .subsets import MAX_SUBSETS, best_subset, restricted_eigenvalue
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from optimand.core.catalog import method
 from optimand.core.space import Choice, Float
 
 if TYPE_CHECKING:
-    from optimand.online.bandits.family import BanditTask
+    from ..bandits.family import BanditTask
 
 PAPER = "sparse-misspecified-bandits"
 ERROR = Float(0.0, 0.5)

@@ -9,7 +9,8 @@ import numpy as np
 from optimand.core.catalog import problem
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int, check_number
-from optimand.online.bandits.problems import BanditProblem
+
+from ..bandits.problems import BanditProblem
 
 LINEAR = ("linucb", "lin-ts", "phased-elimination", "sparse-net-commit", "ucb1")
 ERRORS = ("uniform", "aimed", "sign", "none")
@@ -78,7 +79,7 @@ def diabetes_bandit(
     check_number("noise", noise, low=0)
 
     def make(split: str, budget: int) -> object:
-        from .patients import PatientsBandit
+        from .real_data import PatientsBandit
 
         return PatientsBandit(eps=eps, sparsity=s, noise=noise)
 

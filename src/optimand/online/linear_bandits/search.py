@@ -18,9 +18,8 @@ import numpy as np
 
 from optimand.core.validation import check_choice, check_int, check_number
 
-from .asking import check_levels
 from .nets import HYPOTHESES, ball_net, count_net, sphere_net
-from .queries import Array, Query, ask_means, check_features, repeats_needed
+from .queries import Array, Query, ask_means, check_features, check_levels, repeats_needed
 
 METHODS = ("eliminate", "net", "cover")
 # Pairs of an action and a support that a cover looks at, by default.

@@ -15,8 +15,7 @@ import numpy as np
 
 from optimand.core.validation import OptimandError, check_int
 
-from .asking import check_rows
-from .queries import Array
+from .queries import Array, check_rows
 
 # Supports that a search over all of them may have, unless the caller allows more.
 MAX_SUBSETS = 200_000

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from optimand.core.compiled import compiled
-from optimand.online.engine.streams import normal_at, start_of
+
+from ..engine.streams import normal_at, start_of
 
 # Squared lengths, as shares of the largest, from which actions are scored in the first round, the factor from one round
 # to the next, and the share below which all that could matter are scored at once.

@@ -9,77 +9,28 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .anytime import AnytimeEpsBest
-    from .base import StreamLearner
-    from .classifiers import classifier_stream
-    from .environment import StreamingBandit
-    from .errors import ArmDiscardedError, BudgetExceededError, MemoryExceededError, StreamLengthError
-    from .instances import Instances, beta_arms, clear_cut, hard_instance, mix_in
-    from .king import KingEpsBest
-    from .pull_counts import schedules
-    from .running import StreamingResult, run_streaming
-    from .stream import ArmHandle, ArmStream
-    from .tower import NaiveEpsBest, TowerEpsBest, UniformExplore
+    from .anytime import AnytimeEpsBest as AnytimeEpsBest
+    from .base import StreamLearner as StreamLearner
+    from .classifiers import classifier_stream as classifier_stream
+    from .environment import StreamingBandit as StreamingBandit
+    from .errors import ArmDiscardedError as ArmDiscardedError
+    from .errors import BudgetExceededError as BudgetExceededError
+    from .errors import MemoryExceededError as MemoryExceededError
+    from .errors import StreamLengthError as StreamLengthError
+    from .instances import beta_arms as beta_arms
+    from .instances import clear_cut as clear_cut
+    from .instances import hard_instance as hard_instance
+    from .instances import mix_in as mix_in
+    from .king import KingEpsBest as KingEpsBest
+    from .pull_counts import schedules as schedules
+    from .running import run_streaming as run_streaming
+    from .tower import NaiveEpsBest as NaiveEpsBest
+    from .tower import TowerEpsBest as TowerEpsBest
+    from .tower import UniformExplore as UniformExplore
 
-_HOMES = {
-    "AnytimeEpsBest": "anytime",
-    "ArmDiscardedError": "errors",
-    "ArmHandle": "stream",
-    "ArmStream": "stream",
-    "BudgetExceededError": "errors",
-    "Instances": "instances",
-    "KingEpsBest": "king",
-    "MemoryExceededError": "errors",
-    "NaiveEpsBest": "tower",
-    "StreamLearner": "base",
-    "StreamLengthError": "errors",
-    "StreamingBandit": "environment",
-    "StreamingResult": "running",
-    "TowerEpsBest": "tower",
-    "UniformExplore": "tower",
-    "beta_arms": "instances",
-    "classifier_stream": "classifiers",
-    "clear_cut": "instances",
-    "hard_instance": "instances",
-    "mix_in": "instances",
-    "run_streaming": "running",
-    "schedules": "pull_counts",
-}
-
-__all__ = [
-    "AnytimeEpsBest",
-    "ArmDiscardedError",
-    "ArmHandle",
-    "ArmStream",
-    "BudgetExceededError",
-    "Instances",
-    "KingEpsBest",
-    "MemoryExceededError",
-    "NaiveEpsBest",
-    "StreamLearner",
-    "StreamLengthError",
-    "StreamingBandit",
-    "StreamingResult",
-    "TowerEpsBest",
-    "UniformExplore",
-    "beta_arms",
-    "classifier_stream",
-    "clear_cut",
-    "hard_instance",
-    "mix_in",
-    "run_streaming",
-    "schedules",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -11,8 +11,8 @@ import math
 from typing import Any, ClassVar, Protocol
 
 from optimand.core.validation import OptimandError, check_int
-from optimand.online.engine.contracts import Stateful
 
+from ..engine.contracts import Stateful
 from .errors import BudgetExceededError, StreamLengthError
 
 VERBS = ("start", "observe_arm", "commit")

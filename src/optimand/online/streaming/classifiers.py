@@ -14,8 +14,8 @@ import numpy as np
 
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_int
-from optimand.online.engine.draws import Draws
 
+from ..engine.draws import Draws
 from .instances import Array, Instances
 
 TRAIN = 500

@@ -14,16 +14,15 @@ import numpy as np
 
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number
-from optimand.online.engine.contracts import Environment, Kind
-from optimand.online.engine.draws import Draws
-from optimand.online.engine.rollout import Rollout
 
-from .books import COMPARATORS, ENDLESS, Array, Books, Terms, open_books
+from ..engine.contracts import Environment, Kind
+from ..engine.draws import Draws
+from ..engine.rollout import Rollout
+from .accounts import COMPARATORS, ENDLESS, Accounts, Array, Terms, open_accounts
 from .instances import Instances
 from .stream import ArmHandle, ArmStream
 
 REWARDS = ("bernoulli", "gaussian")
-PULLS = ("batch", "single")
 
 
 class StreamingBandit(Environment):
@@ -41,7 +40,6 @@ class StreamingBandit(Environment):
         memory: arms that may be alive at once, the arriving one included, so one more than are kept: a king, who keeps
             one, needs 2 (3 with ``fallback``), a tower at most one more than it has levels. None for any number,
             which is counted.
-        pulls: ``batch`` draws a batch at once, ``single`` its pulls one by one: the same distribution, to check it.
         size: ``K``, where ``arms`` is a function.
 
     Raises:
@@ -64,13 +62,12 @@ class StreamingBandit(Environment):
 
     def __init__(
         self, arms: Any, reward: str = "bernoulli", *, sd: float = 1.0, order: str = "given", memory: int | None = None,
-        pulls: str = "batch", size: int | None = None,
+        size: int | None = None,
     ) -> None:  # fmt: skip
         self.reward: str = check_choice("reward", reward, REWARDS)
         self.sd = check_number("sd", sd, low=0, low_open=True)
         self.order: str = check_choice("order", order, ("given", "random"))
         self.memory = None if memory is None else check_int("memory", memory, low=1)
-        self.pulls: str = check_choice("pulls", pulls, PULLS)
         if isinstance(arms, Instances):
             self.instances = arms
         elif callable(arms):
@@ -86,7 +83,7 @@ class StreamingBandit(Environment):
         """Arms of the stream, ``K``."""
         return self.instances.arms
 
-    def books(self, draws: Draws, horizon: int, grid: Array) -> Books:
+    def accounts(self, draws: Draws, horizon: int, grid: Array) -> Accounts:
         """Accounts for the repetitions of ``draws``, with their means; ValueError where trials are fewer than arms."""
         if horizon < self.arms:
             raise ValueError(f"horizon must be at least the number of arms, {self.arms}, got {horizon}")
@@ -98,10 +95,8 @@ class StreamingBandit(Environment):
         means = np.broadcast_to(found, shape)
         if self.order == "random":
             means = np.take_along_axis(means, draws.child("order").permutation(self.arms), axis=1)
-        terms = Terms(
-            draws.child("rewards").key, int(horizon), self.reward == "gaussian", self.pulls == "single", self.sd
-        )
-        return open_books(means, draws.reps, terms, grid)
+        terms = Terms(draws.child("rewards").key, int(horizon), self.reward == "gaussian", self.sd)
+        return open_accounts(means, draws.reps, terms, grid)
 
     def _check(self, means: Array) -> None:
         if not np.isfinite(means).all():
@@ -125,8 +120,8 @@ class StreamingBandit(Environment):
         """
         trials = ENDLESS if horizon is None else check_int("horizon", horizon, low=1, high=ENDLESS)
         draws = Draws(SeedTree(check_int("seed", seed, low=0)).child("environment"), [check_int("rep", rep, low=0)])
-        books = self.books(draws, trials, np.empty(0, np.int64))
-        return ArmStream(books, memory=self.memory, keep_pulls=keep_pulls, keep_curve=keep_curve)
+        accounts = self.accounts(draws, trials, np.empty(0, np.int64))
+        return ArmStream(accounts, memory=self.memory, keep_pulls=keep_pulls, keep_curve=keep_curve)
 
     def __iter__(self) -> Iterator[ArmHandle]:
         """A stream without a limit of trials."""
@@ -140,9 +135,9 @@ class StreamingBandit(Environment):
         from .rollouts import make_rollout
 
         check_int("horizon", horizon, low=1, high=ENDLESS)
-        books = self.books(draws, horizon, grid)
+        accounts = self.accounts(draws, horizon, grid)
         return make_rollout(
-            learner, books, learner_draws=learner_draws, comparators=comparators, name=name, memory=self.memory,
+            learner, accounts, learner_draws=learner_draws, comparators=comparators, name=name, memory=self.memory,
             compiled=compiled,
         )  # fmt: skip
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
-from optimand.core.catalog import Family, Method, add_family, first_line
-from optimand.online.engine.contracts import Spec
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 
+from ..engine.contracts import Spec
 from .base import check_learner
 from .errors import BudgetExceededError
 
@@ -57,23 +56,11 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("first", First).defaults
         {}
     """
-    defaults = read_hyperparameters(name, obj, takes="hyperparameters", expected=_EXPECTED, leading=0)
-
-    def build(spec: Spec, **hyper: Any) -> Any:
-        return obj(**hyper)
-
-    method = Method(
-        name=name,
-        family="streaming-bandits",
-        build=build,
-        defaults=defaults,
-        space=around_defaults(defaults, ("explore", "scale", "pulls"), factor=10, counts=("pulls",)),
-        summary=first_line(obj) if inspect.getdoc(obj) else "",
-        origin=origin_of(name, obj),
-    )
-    with tried_on(name, "a short stream", _EXPECTED):
-        rehearse(method)
-    return method
+    return adoption.adopt(
+        name, obj, family="streaming-bandits", takes="hyperparameters", expected=_EXPECTED, on="a short stream",
+        trial=rehearse, build=lambda spec, **hyper: obj(**hyper), leading=0, tuned=("explore", "scale", "pulls"),
+        factor=10, counts=("pulls",),
+    )  # fmt: skip
 
 
 def rehearse(method: Method) -> None:
@@ -89,8 +76,7 @@ def rehearse(method: Method) -> None:
 
 def _play(method: Method, means: Any, horizon: int) -> dict[str, float]:
     """What one repetition of a stream counted."""
-    from optimand.online.engine.simulation import simulate
-
+    from ..engine.simulation import simulate
     from .environment import StreamingBandit
 
     learner = make_learner(method, {}, Spec("arms", 1, horizon, len(means)))
@@ -121,5 +107,7 @@ add_family(
         adopt=adopt,
         describe=describe,
         methods=("tower-log", "tower-loglog", "tower-logstar", "king", "uniform-explore", "naive-eps-best"),
+        takes="a class with `start(K, T)`, `observe_arm(handle)` and `commit()`",
+        guide="streaming.md",
     )
 )

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from optimand.core.validation import check_choice, check_int, check_number
-from optimand.online.engine.draws import Draws
+
+from ..engine.draws import Draws
 
 Array = np.ndarray
 

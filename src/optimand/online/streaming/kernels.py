@@ -12,20 +12,16 @@ from typing import Any
 import numpy as np
 
 from optimand.core.compiled import compiled
-from optimand.online.engine.streams import binomial_at, normal_at, start_of, uniform_at
+
+from ..engine.streams import binomial_at, normal_at, start_of, uniform_at
 
 
 @compiled
-def batch_mean(start: Any, used: Any, n: Any, p: Any, gaussian: Any, single: Any, sd: Any) -> Any:
+def batch_mean(start: Any, used: Any, n: Any, p: Any, gaussian: Any, sd: Any) -> Any:
     """Mean of ``n`` rewards of an arm that was pulled ``used`` times; ``start`` names its stream."""
-    size, draws = (1, n) if single else (n, 1)
-    total = 0.0
-    for i in range(draws):
-        if gaussian:
-            total += p * size + sd * math.sqrt(size) * normal_at(start, used + i)
-        else:
-            total += binomial_at(start, used + i, size, p)
-    return total / n
+    if gaussian:
+        return (p * n + sd * math.sqrt(n) * normal_at(start, used)) / n
+    return binomial_at(start, used, n, p) / n
 
 
 @compiled
@@ -50,7 +46,7 @@ def charge(row: Any, r: Any, means: Any, grid: Any, curves: Any, arm: Any, n: An
 def draw(terms: Any, row: Any, r: Any, means: Any, grid: Any, curves: Any, arm: Any, used: Any, n: Any) -> Any:
     """Pull an arm ``n`` times: its mean reward, everything charged."""
     start = start_of(terms.key, row.rep, arm)
-    mean = batch_mean(start, used, n, means[r, arm], terms.gaussian, terms.single, terms.sd)
+    mean = batch_mean(start, used, n, means[r, arm], terms.gaussian, terms.sd)
     charge(row, r, means, grid, curves, arm, n)
     return mean
 

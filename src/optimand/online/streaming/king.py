@@ -13,8 +13,8 @@ import math
 
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int, check_number
-from optimand.online.engine.draws import Draws
 
+from ..engine.draws import Draws
 from .base import Arm, StreamLearner
 from .pull_counts import King, king_pulls
 

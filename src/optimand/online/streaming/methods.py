@@ -8,7 +8,7 @@ from optimand.core.catalog import method
 from optimand.core.space import Choice, Float
 
 if TYPE_CHECKING:
-    from optimand.online.engine.contracts import Spec
+    from ..engine.contracts import Spec
 
 PAPER = "streaming-bandits"
 EXPLORE = Float(0.05, 5.0, log=True)

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from optimand.online.engine.draws import Draws
-
+from ..engine.draws import Draws
+from .accounts import Accounts, Array
 from .anytime import AnytimeEpsBest
-from .books import Array, Books
 from .king import KingEpsBest
 from .pull_counts import LARGEST, king_pulls
 from .tower import NaiveEpsBest, TowerEpsBest, TowerLearner, UniformExplore
@@ -64,13 +63,13 @@ class Compiled:
     state: tuple[Array, ...]
 
 
-def compile_plan(learner: Any, books: Books, draws: Draws) -> Compiled | None:
+def compile_plan(learner: Any, accounts: Accounts, draws: Draws) -> Compiled | None:
     """The compiled form of a learner; None where there is none, as for a subclass, which may do something else."""
-    reps, K = books.means.shape
+    reps, K = accounts.means.shape
     if type(learner) is KingEpsBest:
-        return _king(learner, reps, K, books.terms.horizon, draws)
+        return _king(learner, reps, K, accounts.terms.horizon, draws)
     if type(learner) in TOWERS:
-        return _tower(learner, reps, [(K, K, books.terms.horizon)], epochs=False)
+        return _tower(learner, reps, [(K, K, accounts.terms.horizon)], epochs=False)
     if type(learner) is AnytimeEpsBest and isinstance(learner.learner, TOWERS) and type(learner.learner) in TOWERS:
         arms = learner.epoch_arms
         number = -(-K // arms) + 1

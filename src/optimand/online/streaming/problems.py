@@ -17,8 +17,8 @@ from optimand.core.catalog import Method, problem
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int
-from optimand.online.engine.contracts import Spec
 
+from ..engine.contracts import Spec
 from .family import make_learner
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ class StreamingProblem:
 
         Regret is recorded from a twentieth of ``K/eps^2`` trials on: before it, all learners pull their first arms.
         """
-        from optimand.online.engine.running import run_repetitions
-
+        from ..engine.running import run_repetitions
         from .environment import StreamingBandit
         from .family import rehearse
 

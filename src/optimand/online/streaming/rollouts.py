@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 
 from optimand.core.validation import OptimandError
-from optimand.online.engine.draws import Draws
 
+from ..engine.draws import Draws
+from .accounts import COMPARATORS, Accounts, Array, copy_rows, counts, restore_rows
 from .base import check_learner, set_state, state_of
-from .books import COMPARATORS, Array, Books, copy_rows, counts, restore_rows
 from .plans import Compiled, compile_plan
 from .stream import ArmStream
 
 
 def make_rollout(
-    learner: Any, books: Books, *, learner_draws: Draws, comparators: Sequence[str], name: str, memory: int | None,
-    compiled: bool,
+    learner: Any, accounts: Accounts, *, learner_draws: Draws, comparators: Sequence[str], name: str,
+    memory: int | None, compiled: bool,
 ) -> CompiledRollout | PlainRollout:  # fmt: skip
-    """The simulation of a learner on the streams of ``books``, compiled where it may be and there is a loop for it."""
+    """The simulation of a learner on the streams of ``accounts``, compiled where there is a loop for it."""
     check_learner(name, learner)
     # An arm too many is an error that only plain streams raise.
-    plan = compile_plan(learner, books, learner_draws) if compiled and memory is None else None
+    plan = compile_plan(learner, accounts, learner_draws) if compiled and memory is None else None
     if plan is not None:
-        return CompiledRollout(books, comparators, plan)
-    return PlainRollout(books, comparators, learner, learner_draws, name, memory)
+        return CompiledRollout(accounts, comparators, plan)
+    return PlainRollout(accounts, comparators, learner, learner_draws, name, memory)
 
 
 class _Recorded:
@@ -35,17 +35,17 @@ class _Recorded:
 
     compiled = False
 
-    def __init__(self, books: Books, comparators: Sequence[str]) -> None:
-        self.books, self.grid, self.position = books, books.grid, 0
+    def __init__(self, accounts: Accounts, comparators: Sequence[str]) -> None:
+        self.accounts, self.grid, self.position = accounts, accounts.grid, 0
         self.curves: dict[str, Array] = {
-            name: np.full((len(books.rows), len(books.grid)), np.nan) for name in comparators
+            name: np.full((len(accounts.rows), len(accounts.grid)), np.nan) for name in comparators
         }
 
     def advance(self) -> None:
         """Go on to the next recording time."""
         self._until(int(self.grid[self.position]))
         for name, curve in self.curves.items():
-            curve[:, self.position] = self.books.curves[:, COMPARATORS.index(name), self.position]
+            curve[:, self.position] = self.accounts.curves[:, COMPARATORS.index(name), self.position]
         self.position += 1
 
     def _until(self, target: int) -> None:
@@ -53,18 +53,18 @@ class _Recorded:
 
     def extras(self) -> dict[str, Array]:
         """Explored pulls, their share of the horizon, the peak of live arms, the gap of the arm committed to."""
-        return counts(self.books)
+        return counts(self.accounts)
 
     def state_dict(self) -> dict[str, Any]:
         """Accounts, learners and what is recorded."""
         return {
-            "books": copy_rows(self.books), "position": self.position, "curves": copy.deepcopy(self.curves),
+            "accounts": copy_rows(self.accounts), "position": self.position, "curves": copy.deepcopy(self.curves),
             "learners": self._learners(),
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a stored state."""
-        restore_rows(self.books, state["books"])
+        restore_rows(self.accounts, state["accounts"])
         self.position, self.curves = state["position"], copy.deepcopy(state["curves"])
         self._restore(state["learners"])
 
@@ -80,14 +80,21 @@ class CompiledRollout(_Recorded):
 
     compiled = True
 
-    def __init__(self, books: Books, comparators: Sequence[str], plan: Compiled) -> None:
-        super().__init__(books, comparators)
+    def __init__(self, accounts: Accounts, comparators: Sequence[str], plan: Compiled) -> None:
+        super().__init__(accounts, comparators)
         self.plan = plan
 
     def _until(self, target: int) -> None:
-        books = self.books
+        accounts = self.accounts
         self.plan.run(
-            books.terms, books.rows, books.means, books.grid, books.curves, *self.plan.counts, *self.plan.state, target
+            accounts.terms,
+            accounts.rows,
+            accounts.means,
+            accounts.grid,
+            accounts.curves,
+            *self.plan.counts,
+            *self.plan.state,
+            target,
         )
 
     def _learners(self) -> Any:
@@ -102,19 +109,19 @@ class PlainRollout(_Recorded):
     """A copy of the learner and a stream for each repetition, one after another."""
 
     def __init__(
-        self, books: Books, comparators: Sequence[str], learner: Any, draws: Draws, name: str, memory: int | None
+        self, accounts: Accounts, comparators: Sequence[str], learner: Any, draws: Draws, name: str, memory: int | None
     ) -> None:
-        super().__init__(books, comparators)
+        super().__init__(accounts, comparators)
         self.name = name
-        self.streams = [ArmStream(books, row, memory=memory) for row in range(len(books.rows))]
+        self.streams = [ArmStream(accounts, row, memory=memory) for row in range(len(accounts.rows))]
         self.learners = [copy.deepcopy(learner) for _ in self.streams]
-        for mine, rep in zip(self.learners, books.rows["rep"], strict=True):
+        for mine, rep in zip(self.learners, accounts.rows["rep"], strict=True):
             prepare(mine, draws, int(rep))
-            mine.start(books.means.shape[1], books.terms.horizon)
+            mine.start(accounts.means.shape[1], accounts.terms.horizon)
 
     def _until(self, target: int) -> None:
         for learner, stream in zip(self.learners, self.streams, strict=True):
-            while not stream.committed and (stream.time < target or target == self.books.terms.horizon):
+            while not stream.committed and (stream.time < target or target == self.accounts.terms.horizon):
                 step(self.name, learner, stream)
 
     def _learners(self) -> Any:

@@ -10,10 +10,10 @@ import numpy as np
 
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError, check_int, check_number
-from optimand.online.engine.draws import Draws
 
+from ..engine.draws import Draws
+from .accounts import Array, counts
 from .base import check_learner
-from .books import Array, counts
 from .environment import StreamingBandit
 from .rollouts import prepare, step
 
@@ -84,7 +84,7 @@ def run_streaming(
     mine.start(stream.arms, horizon)
     while not stream.committed:
         step(name, mine, stream)
-    row, told = stream._account, counts(stream._books)
+    row, told = stream._account, counts(stream._accounts)
     assert stream._curve is not None
     times, regrets = zip(*stream._curve, strict=True)
     return StreamingResult(

@@ -16,7 +16,7 @@ import numpy as np
 
 from optimand.core.validation import OptimandError, check_int
 
-from .books import Books, copy_rows, restore_rows
+from .accounts import Accounts, copy_rows, restore_rows
 from .errors import ArmDiscardedError, BudgetExceededError, MemoryExceededError
 
 _STREAMS: weakref.WeakValueDictionary[str, ArmStream] = weakref.WeakValueDictionary()
@@ -93,7 +93,7 @@ class ArmStream:
     Made by :meth:`StreamingBandit.open <optimand.online.streaming.environment.StreamingBandit.open>`.
 
     Args:
-        books: accounts, of which the stream keeps one row.
+        accounts: accounts, of which the stream keeps one row.
         row: that row.
         memory: largest number of arms that may be alive at once, the arriving one included; None for any.
         keep_pulls: whether to count the pulls of every arm.
@@ -101,15 +101,15 @@ class ArmStream:
     """
 
     def __init__(
-        self, books: Books, row: int = 0, *, memory: int | None = None, keep_pulls: bool = False,
+        self, accounts: Accounts, row: int = 0, *, memory: int | None = None, keep_pulls: bool = False,
         keep_curve: bool = False,
     ) -> None:  # fmt: skip
         from . import kernels
 
-        self._kernels, self._books, self._row, self._memory = kernels, books, row, memory
-        self._account = books.rows[row]
+        self._kernels, self._accounts, self._row, self._memory = kernels, accounts, row, memory
+        self._account = accounts.rows[row]
         self._used: dict[int, int] = {}
-        self._pulls = np.zeros(books.means.shape[1], np.int64) if keep_pulls else None
+        self._pulls = np.zeros(accounts.means.shape[1], np.int64) if keep_pulls else None
         self._curve: list[tuple[int, float]] | None = [(0, 0.0)] if keep_curve else None
         self._token = secrets.token_hex(8)
         _STREAMS[self._token] = self
@@ -131,14 +131,14 @@ class ArmStream:
                 f"arm {self.arrived} arrives while {kept} {'arm is' if kept == 1 else 'arms are'} alive; "
                 f"memory={self._memory} is the most that may be alive at once, the arriving one included"
             )
-        arm = int(self._kernels.arrive(self._account, self._row, self._books.means))
+        arm = int(self._kernels.arrive(self._account, self._row, self._accounts.means))
         self._used[arm] = 0
         return ArmHandle(self._token, arm)
 
     @property
     def arms(self) -> int:
         """Arms of the stream."""
-        return int(self._books.means.shape[1])
+        return int(self._accounts.means.shape[1])
 
     @property
     def arrived(self) -> int:
@@ -153,7 +153,7 @@ class ArmStream:
     @property
     def left(self) -> int:
         """Trials left."""
-        return self._books.terms.horizon - self.time
+        return self._accounts.terms.horizon - self.time
 
     @property
     def committed(self) -> bool:
@@ -170,7 +170,7 @@ class ArmStream:
         n = check_int("n", n, low=1)
         if n > self.left:
             raise BudgetExceededError(n, self.left)
-        b = self._books
+        b = self._accounts
         mean = float(self._kernels.draw(b.terms, self._account, self._row, b.means, b.grid, b.curves, number, used, n))
         self._used[number] = used + n
         self._note(number, n)
@@ -199,7 +199,7 @@ class ArmStream:
         if self.committed:
             raise OptimandError("an arm was committed to before")
         self._alive(arm.number)
-        left, b = self.left, self._books
+        left, b = self.left, self._accounts
         self._kernels.commit(b.terms, self._account, self._row, b.means, b.grid, b.curves, arm.number)
         self._used.clear()
         self._note(arm.number, left)
@@ -212,10 +212,10 @@ class ArmStream:
     def state_dict(self) -> dict[str, Any]:
         """All that changes; the means come from the environment and its seed."""
         own = copy.deepcopy({"used": self._used, "pulls": self._pulls, "curve": self._curve})
-        return {"books": copy_rows(self._books, self._row), **own}
+        return {"accounts": copy_rows(self._accounts, self._row), **own}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a stored state; a learner's state then goes through :meth:`rebind`."""
-        restore_rows(self._books, state["books"], self._row)
+        restore_rows(self._accounts, state["accounts"], self._row)
         own = copy.deepcopy({name: state[name] for name in ("used", "pulls", "curve")})
         self._used, self._pulls, self._curve = own["used"], own["pulls"], own["curve"]

@@ -12,7 +12,9 @@ import numpy as np
 
 from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
-from optimand.online.linear_bandits.experiments import (
+from optimand.online.linear_bandits.queries import Array
+
+from .experiments import (
     bandits_on,
     least_squares_on_design,
     lost_by,
@@ -20,7 +22,6 @@ from optimand.online.linear_bandits.experiments import (
     needles_led_by,
     random_search,
 )
-from optimand.online.linear_bandits.queries import Array
 
 PAPER = "sparse-misspecified-bandits"
 METHODS = ("sparse-net", "sparse-eliminate", "omp", "g-optimal", "random-queries")
@@ -277,6 +278,7 @@ CLAIMS = (
     Claim(
         PAPER, "fooled", "Errors that cost least squares √d eps cost searches over sparse parameters O(eps) only.",
         "√d eps without sparsity (known before); O(eps) with it", least_squares_is_fooled,
+        reference="means of a prototype: LS 5.78, net 0.01, OMP 0.84, Lasso 0.90",
     ),
     Claim(
         PAPER, "needles", "An error below s^delta eps costs a number of queries that is exponential in s^(1 - delta).",
@@ -289,6 +291,7 @@ CLAIMS = (
     Claim(
         PAPER, "good-features", "With good features poly(s/eps) queries are enough for an error of O(s eps).",
         "poly(s/eps) queries for delta >= 1", good_features,
+        reference="of a prototype: 50/50 supports, means 1.17, 0.96, 0.97, at most 1.98",
     ),
     Claim(
         PAPER, "general-features", "So are they with features in general.", "poly(s/eps) queries for delta >= 1",
@@ -299,11 +302,11 @@ CLAIMS = (
     ),
     Claim(
         PAPER, "elimination", "Asking adaptively takes a few queries where the net asks a thousand actions.", OURS,
-        elimination_asks_few,
+        elimination_asks_few, reference="of a prototype: 6.3 queries where the net asks 1277",
     ),
     Claim(
         PAPER, "table", "On random directions the net loses less than least squares, OMP and random queries.", OURS,
-        table_of_searches,
+        table_of_searches, reference="means of a prototype: net 0.05, LS 0.48, OMP 0.48, random 1.07",
     ),
     Claim(PAPER, "noise", "With noise the net stays within 6 eps, but for a chance delta.", OURS, noise_is_averaged),
     Claim(

@@ -8,7 +8,8 @@ import numpy as np
 
 from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
-from optimand.online.streaming.tables import anytime_slope, curves, horizons, learners, missed, rate, ratios, shares
+
+from .tables import anytime_slope, curves, horizons, learners, missed, rate, ratios, shares
 
 PAPER = "streaming-bandits"
 PROBLEMS = ("stream-clear-cut", "stream-mix-in")
@@ -246,16 +247,21 @@ CLAIMS = (
     Claim(
         PAPER, "consistent", "Towers and king have consistently less regret than uniform exploration.",
         "consistently better", consistently_better,
+        reference="ratios of a prototype 0.35 to 0.72, K = 200 to 2000, T = K^3",
     ),
     Claim(
         PAPER, "naive", "So has the naive search for an eps-best arm, which the published experiment runs too.",
         "consistently better, if the naive search is meant too", naive_is_better,
+        reference="2.34 times uniform's regret by the published code, K = 500, T = K^3",
     ),
     Claim(
         PAPER, "compared", "Towers and king are ahead of uniform exploration in the lab's comparison.",
         "consistently better", same_work, STUDY, SMALL,
     ),
-    Claim(PAPER, "rate", "Regret grows as T^(2/3).", "exponent 2/3", upper_rate),
+    Claim(
+        PAPER, "rate", "Regret grows as T^(2/3).", "exponent 2/3", upper_rate,
+        reference="of a prototype: towers 0.661 to 0.666, king 0.64",
+    ),
     Claim(
         PAPER, "share", "Regret over K^(1/3) T^(2/3) stays bounded as K and T grow.",
         "O(K^(1/3) T^(2/3))", bounded_share,
@@ -279,6 +285,7 @@ CLAIMS = (
     Claim(
         PAPER, "hard-table", "Towers and king beat uniform exploration on the hard instance, its halves averaged.",
         "no number", hard_table,
+        reference="of a prototype: uniform 0.84, log 0.56, loglog 0.57, logstar 0.76, king 0.69",
     ),
     Claim(
         PAPER, "theory", "The constants of the proofs give an eps-best arm with probability 1 - delta.",

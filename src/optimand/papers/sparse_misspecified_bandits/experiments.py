@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from optimand.core.validation import check_choice
-
-from .instances import Array, MisspecifiedLinearBandit
+from optimand.online.linear_bandits.instances import MisspecifiedLinearBandit
+from optimand.online.linear_bandits.queries import Array
 
 Search = Callable[[MisspecifiedLinearBandit], Any]
 LEADS = ("optimism", "least explored", "in order")
@@ -34,7 +34,7 @@ def bandits_on(
     Phi: Array, s: int, eps: float, error: Any, count: int, noise: float = 0.0
 ) -> list[MisspecifiedLinearBandit]:
     """Bandits with features ``Phi``, each with an ``s``-sparse parameter on the unit sphere and errors of its own."""
-    from .generators import random_theta
+    from optimand.online.linear_bandits.generators import random_theta
 
     d = Phi.shape[1]
     return [MisspecifiedLinearBandit(Phi, random_theta(d, s, i), eps, error, noise=noise, seed=i) for i in range(count)]
@@ -44,7 +44,7 @@ def least_squares_on_design(Phi: Array) -> Search:
     """Least squares on a G-optimal design that is computed once, as a search of bandits with the features ``Phi``."""
     from scipy.optimize import OptimizeResult
 
-    from .design import g_optimal_design, least_squares
+    from optimand.online.linear_bandits.design import g_optimal_design, least_squares
 
     design = g_optimal_design(Phi)
     rows = Phi[design.support]
@@ -72,7 +72,7 @@ def random_search(count: int, seed: int = 0) -> Search:
 
 def needles_in_random_order(q: int, s: int, k: int, count: int, seed: int = 0) -> Array:
     """Queries in random order until the needle of a packing instance is asked, for ``count`` random needles."""
-    from .lower_bounds import needle_bandit, packing_features
+    from optimand.online.linear_bandits.lower_bounds import needle_bandit, packing_features
 
     Phi, rng, spent = packing_features(q, s, k), np.random.default_rng(seed), []
     for _ in range(count):
@@ -92,7 +92,7 @@ def needles_led_by(lead: str, q: int = 7, s: int = 6, k: int = 3, step: int = 1)
         q, s, k: of the packing.
         step: at least 1.
     """
-    from .lower_bounds import needle_bandit, packing_features
+    from optimand.online.linear_bandits.lower_bounds import needle_bandit, packing_features
 
     check_choice("lead", lead, LEADS)
     Phi = packing_features(q, s, k)

@@ -32,7 +32,7 @@ SULFUR = {"best fixed": 14.555, "OGD": 14.046, "optimistic FTRL": 7.475, "C1": 7
 
 def static_learners(strongly: bool) -> dict[str, Any]:
     """The learners of the static table; the last only for strongly convex losses."""
-    from . import OGD, AdaGradNorm, OptimisticFTRL, OptimisticOMD
+    from optimand.online.convex import OGD, AdaGradNorm, OptimisticFTRL, OptimisticOMD
 
     found = {"OGD": OGD(), "AdaGrad-norm": AdaGradNorm(), "OFTRL": OptimisticFTRL(), "C1": OptimisticOMD()}
     return {**found, "C2": OptimisticOMD(curvature="strongly_convex")} if strongly else found
@@ -40,23 +40,23 @@ def static_learners(strongly: bool) -> dict[str, Any]:
 
 def static_environment(curvature: float, kind: str, sigma: float, d: int = 10) -> Any:
     """The environment of a row of the static table, with the bound of the gradients that the table has."""
-    from .environments import SEAEnvironment
+    from optimand.online.convex.environments import SEAEnvironment
 
     return SEAEnvironment(kind, d=d, curvature=curvature, sigma=sigma, G=curvature + 0.55 + 3 * sigma)
 
 
 def static_row(row: tuple[float, str, float], reps: int = 100, horizon: int = 4000, seed: int = 0) -> Any:
     """Regret curves of a row of the static table."""
-    from ..engine import simulate
+    from optimand.online.engine import simulate
 
     return simulate(static_learners(row[0] > 0), static_environment(*row), horizon, reps=reps, seed=seed, points=50)
 
 
 def dynamic_row(row: tuple[int, float], reps: int = 100, horizon: int = 4000, seed: int = 0) -> Any:
     """Dynamic regret curves of a row of the table on segments."""
-    from ..engine import simulate
-    from . import OGD, DynamicOMD, OptimisticOMD
-    from .environments import SEAEnvironment
+    from optimand.online.convex import OGD, DynamicOMD, OptimisticOMD
+    from optimand.online.convex.environments import SEAEnvironment
+    from optimand.online.engine import simulate
 
     env = SEAEnvironment("segments", segments=row[0], sigma=row[1], G=1.5 + 3 * row[1])
     learners = {"OGD": OGD(), "C1": OptimisticOMD(), "C4": DynamicOMD()}
@@ -88,10 +88,10 @@ def sulfur_run(root: Any = None) -> tuple[dict[str, float], float]:
     Raises:
         OptimandError: the data are not there.
     """
-    from ..engine import simulate
-    from . import OGD, AdaGradNorm, DynamicOMD, OptimisticFTRL, OptimisticOMD
-    from .datasets import sulfur_recovery
-    from .streams import StreamEnvironment
+    from optimand.online.convex import OGD, AdaGradNorm, DynamicOMD, OptimisticFTRL, OptimisticOMD
+    from optimand.online.convex.datasets import sulfur_recovery
+    from optimand.online.convex.streams import StreamEnvironment
+    from optimand.online.engine import simulate
 
     x, y = sulfur_recovery(root)
     learners: Mapping[str, Any] = {
@@ -134,8 +134,8 @@ def path_bound_ratio(gradients: Array, delta: float) -> Array:
     The bound is ``(D/2) sqrt(delta + 4 G^2 + V_T) + 2 D sqrt(V_T)``, for the comparator that is best for the sums, at
     every round of the path; returned is the largest ratio.
     """
-    from .domains import Ball
-    from .optimistic_omd import OptimisticOMD
+    from optimand.online.convex.domains import Ball
+    from optimand.online.convex.optimistic_omd import OptimisticOMD
 
     _, reps, d = gradients.shape
     learner = OptimisticOMD(Ball(1.0), G=1.0, D=2.0, delta=delta)
@@ -166,10 +166,9 @@ def newton_bound_ratio(d: int, sigma: float, rounds: int = 2000, reps: int = 20,
     ``v_s = g_s - g_{s-1}``. Returned is the largest ratio over twenty times.
     """
     from optimand.core.seeds import SeedTree
-
-    from ..engine.draws import Draws
-    from .optimistic_omd import OptimisticOMD
-    from .streams import RandomDesign
+    from optimand.online.convex.optimistic_omd import OptimisticOMD
+    from optimand.online.convex.streams import RandomDesign
+    from optimand.online.engine.draws import Draws
 
     env, learner = RandomDesign(d, sigma), OptimisticOMD(curvature="exp_concave")
     draws = Draws(SeedTree(seed), np.arange(reps))

@@ -33,18 +33,16 @@ class Terms(NamedTuple):
         key: of the rewards, for :mod:`optimand.online.engine.streams`.
         horizon: trials.
         gaussian: whether rewards are normal; else they are Bernoulli.
-        single: whether a batch is made of single pulls; else it is one draw.
         sd: of normal rewards.
     """
 
     key: Any
     horizon: int
     gaussian: bool
-    single: bool
     sd: float
 
 
-class Books(NamedTuple):
+class Accounts(NamedTuple):
     """Accounts of ``R`` repetitions of a stream of ``K`` arms.
 
     Attributes:
@@ -64,36 +62,36 @@ class Books(NamedTuple):
     rows: Array
 
 
-def open_books(means: Array, reps: Array, terms: Terms, grid: Array) -> Books:
+def open_accounts(means: Array, reps: Array, terms: Terms, grid: Array) -> Accounts:
     """Accounts before the first arm."""
     rows = np.zeros(len(reps), ROW)
     rows["rep"], rows["best"] = reps, means.max(axis=1)
     rows["seen"], rows["explored"], rows["committed"] = -np.inf, -1, -1
     curves = np.full((len(reps), len(COMPARATORS), len(grid)), np.nan)
     # Always a copy: loops are compiled for arrays that can be written, and a sampler may keep what it returned.
-    return Books(terms, np.array(means, dtype=np.float64, order="C"), np.array(grid, dtype=np.int64), curves, rows)
+    return Accounts(terms, np.array(means, dtype=np.float64, order="C"), np.array(grid, dtype=np.int64), curves, rows)
 
 
-def copy_rows(books: Books, chosen: Any = slice(None)) -> dict[str, Array]:
+def copy_rows(accounts: Accounts, chosen: Any = slice(None)) -> dict[str, Array]:
     """Copies of what changes, for the rows chosen."""
-    return {"curves": books.curves[chosen].copy(), "rows": books.rows[chosen].copy()}
+    return {"curves": accounts.curves[chosen].copy(), "rows": accounts.rows[chosen].copy()}
 
 
-def restore_rows(books: Books, state: Mapping[str, Array], chosen: Any = slice(None)) -> None:
+def restore_rows(accounts: Accounts, state: Mapping[str, Array], chosen: Any = slice(None)) -> None:
     """Put back what :func:`copy_rows` took."""
-    books.curves[chosen], books.rows[chosen] = state["curves"], state["rows"]
+    accounts.curves[chosen], accounts.rows[chosen] = state["curves"], state["rows"]
 
 
-def counts(books: Books) -> dict[str, Array]:
+def counts(accounts: Accounts) -> dict[str, Array]:
     """What the environment tells besides regret, each of shape ``(R,)``; gaps are NaN before the commitment."""
-    rows = books.rows
+    rows = accounts.rows
     done = rows["committed"] >= 0
     explored = np.where(done, rows["explored"], rows["time"])
     gap = np.full(len(rows), np.nan)
-    gap[done] = rows["best"][done] - books.means[np.flatnonzero(done), rows["committed"][done]]
+    gap[done] = rows["best"][done] - accounts.means[np.flatnonzero(done), rows["committed"][done]]
     return {
         "explored_pulls": explored.astype(float),
-        "explored_share": explored / books.terms.horizon,
+        "explored_share": explored / accounts.terms.horizon,
         "peak_arms": rows["peak"].astype(float),
         "committed_gap": gap,
     }

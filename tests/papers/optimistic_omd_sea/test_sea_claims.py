@@ -7,10 +7,9 @@ from tests.running import Made
 import optimand.online.convex.methods
 import optimand.online.convex.problems  # noqa: F401 (these two register what the study runs)
 from optimand.core.seeds import SeedTree
-from optimand.online.convex import measured
 from optimand.online.engine import Draws
 from optimand.papers import get_paper
-from optimand.papers.optimistic_omd_sea import claims
+from optimand.papers.optimistic_omd_sea import claims, tables
 
 QUICK = ("oftrl-worst-case",)
 
@@ -24,10 +23,10 @@ def test_a_quick_claim_holds(name):
 @pytest.mark.parametrize("kind", ["iid", "alternating", "sparse", "bursts"])
 def test_the_path_bound_holds_at_every_round(kind):
     for d in (1, 10):
-        gradients = measured.gradient_sequences(kind, 120, 20, d, Draws(SeedTree(3), np.arange(20)))
+        gradients = tables.gradient_sequences(kind, 120, 20, d, Draws(SeedTree(3), np.arange(20)))
         assert np.linalg.norm(gradients, axis=2).max() <= 1 + 1e-12
         for delta in (0.0, 40.0):
-            assert 0 < measured.path_bound_ratio(gradients, delta).max() < 1
+            assert 0 < tables.path_bound_ratio(gradients, delta).max() < 1
 
 
 def test_regret_without_noise_does_not_grow():
@@ -44,13 +43,13 @@ def test_regret_under_noise_grows_as_the_theorems_say():
 
 @pytest.mark.parametrize(("d", "sigma"), [(1, 0.5), (3, 0.1)])
 def test_newton_steps_keep_their_path_wise_bound(d, sigma):
-    found = measured.newton_bound_ratio(d, sigma, rounds=400, reps=5)
+    found = tables.newton_bound_ratio(d, sigma, rounds=400, reps=5)
     assert found.shape == (5,)
     assert 0 < found.max() < 1
 
 
 def test_the_pool_follows_segments_better_than_gradient_descent():
-    curves = measured.dynamic_row((20, 0.0), reps=10, horizon=1000)
+    curves = tables.dynamic_row((20, 0.0), reps=10, horizon=1000)
     assert curves.mean("C4")[-1] < curves.mean("OGD")[-1] / 1.1
     assert curves.mean("C1")[-1] < curves.mean("C4")[-1]
 
@@ -59,13 +58,13 @@ def test_claims_belong_to_the_paper_and_have_names_of_their_own():
     assert get_paper(claims.PAPER).arxiv == "2302.04552"
     names = [claim.name for claim in claims.CLAIMS]
     assert len(set(names)) == len(names)
-    assert sum(len([v for v in row if v is not None]) for row in measured.STATIC.values()) == 24
+    assert sum(len([v for v in row if v is not None]) for row in tables.STATIC.values()) == 24
 
 
 def test_what_is_apart_is_counted_in_allowances():
-    assert measured.apart(1.05, 0.0, 1.0) == pytest.approx(1.0)
-    assert measured.apart(1.3, 0.1, 1.0) < 1 < measured.apart(1.5, 0.1, 1.0)
-    assert measured.apart(0.136, float("nan"), 0.136) == 0
+    assert tables.apart(1.05, 0.0, 1.0) == pytest.approx(1.0)
+    assert tables.apart(1.3, 0.1, 1.0) < 1 < tables.apart(1.5, 0.1, 1.0)
+    assert tables.apart(0.136, float("nan"), 0.136) == 0
 
 
 def test_the_small_study_runs_and_is_judged():

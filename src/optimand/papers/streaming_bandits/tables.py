@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def learners(*names: str) -> dict[str, Any]:
     """The paper's learners by name; all six by default."""
-    from .king import KingEpsBest
-    from .tower import NaiveEpsBest, TowerEpsBest, UniformExplore
+    from optimand.online.streaming.king import KingEpsBest
+    from optimand.online.streaming.tower import NaiveEpsBest, TowerEpsBest, UniformExplore
 
     made = {
         "uniform": UniformExplore(), "naive": NaiveEpsBest(), "log": TowerEpsBest("log"),
@@ -27,9 +27,8 @@ def learners(*names: str) -> dict[str, Any]:
 def curves(setting: str, K: int, T: int, reps: int, names: tuple[str, ...] = (), seed: int = 0) -> RegretCurves:
     """Simulated regret of the learners in a setting: clear-cut, mix-in or hard."""
     from optimand.online.engine.simulation import simulate
-
-    from .environment import StreamingBandit
-    from .instances import clear_cut, hard_instance, mix_in
+    from optimand.online.streaming.environment import StreamingBandit
+    from optimand.online.streaming.instances import clear_cut, hard_instance, mix_in
 
     makes = {"clear-cut": clear_cut, "mix-in": mix_in, "hard": lambda K: hard_instance(K, last="alternate")}
     env = StreamingBandit(makes[setting](K))
@@ -68,10 +67,9 @@ def missed(name: str, T: int, K: int = 200, reps: int = 100) -> float:
 def anytime_slope(epochs: int = 12, reps: int = 200) -> dict[str, Any]:
     """Regret of the anytime tower over time on arms that come again, and of the tower that knows each of the times."""
     from optimand.online.engine.simulation import simulate
-
-    from .anytime import AnytimeEpsBest
-    from .environment import StreamingBandit
-    from .instances import Instances
+    from optimand.online.streaming.anytime import AnytimeEpsBest
+    from optimand.online.streaming.environment import StreamingBandit
+    from optimand.online.streaming.instances import Instances
 
     arms, first = 50, 5000
     env = StreamingBandit(Instances("again", arms * epochs, functools.partial(_again, arms, epochs)))
