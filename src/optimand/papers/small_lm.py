@@ -8,6 +8,7 @@ tells.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from optimand.core.claims import Finding, Outcomes, StudySpec
 from optimand.papers.reading import paired
@@ -57,3 +58,17 @@ def within(outcomes: Outcomes, *, method: str, baseline: str, share: float) -> F
         ours <= theirs * (1 + share),
         f"{LM}, test loss in nats a byte, same hyperparameters, mean of the seeds; the bar is {share:+.0%}",
     )
+
+
+def layer_state_bytes(build: Any) -> int:
+    """Bytes of state after a step on the matrices of a layer of LLaMA-60M."""
+    import torch
+
+    from optimand.optim.memory import state_bytes
+
+    params = [torch.nn.Parameter(torch.zeros(shape)) for shape in [(512, 512)] * 4 + [(1376, 512)] * 2 + [(512, 1376)]]
+    for p in params:
+        p.grad = torch.ones_like(p)
+    optimizer = build(params)
+    optimizer.step()
+    return state_bytes(optimizer)

@@ -11,25 +11,23 @@ A problem of one's own takes data, a model and a loss::
 
 from __future__ import annotations
 
-from .batches import TensorData, TokenWindows, WindowData
-from .llama import Llama, LlamaConfig
-from .loop import train
-from .objective import Objective, classification, language_modeling, regression, token_modeling
-from .problem import TrainingProblem
-from .settings import Settings
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Llama",
-    "LlamaConfig",
-    "Objective",
-    "Settings",
-    "TensorData",
-    "TokenWindows",
-    "TrainingProblem",
-    "WindowData",
-    "classification",
-    "language_modeling",
-    "regression",
-    "token_modeling",
-    "train",
-]
+from optimand.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from .batches import TensorData as TensorData
+    from .batches import TokenWindows as TokenWindows
+    from .batches import WindowData as WindowData
+    from .llama import Llama as Llama
+    from .llama import LlamaConfig as LlamaConfig
+    from .loop import train as train
+    from .objective import Objective as Objective
+    from .objective import classification as classification
+    from .objective import language_modeling as language_modeling
+    from .objective import regression as regression
+    from .objective import token_modeling as token_modeling
+    from .problem import TrainingProblem as TrainingProblem
+    from .settings import Settings as Settings
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

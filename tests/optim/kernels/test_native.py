@@ -25,14 +25,14 @@ def level_in_new_process(isa: str) -> subprocess.CompletedProcess[str]:
 
 @needs_library
 def test_the_best_level_is_chosen_unless_another_is_forced():
-    assert native.available()[0] == "baseline"
+    assert native.available()[0] == "avx2"
     if "OPTIMAND_ISA" not in os.environ:
         assert native.level() == native.available()[-1]
-    with native.using("baseline"):
-        assert native.level() == "baseline"
+    with native.using("avx2"):
+        assert native.level() == "avx2"
         with native.using("none"):
             assert native.level() == "none"
-        assert native.level() == "baseline"
+        assert native.level() == "avx2"
 
 
 def test_a_level_that_is_not_there_is_refused():
@@ -43,7 +43,7 @@ def test_a_level_that_is_not_there_is_refused():
 def test_the_environment_forces_a_level():
     assert level_in_new_process("none").stdout.strip() == "none"
     if native.available():
-        assert level_in_new_process("baseline").stdout.strip() == "baseline"
+        assert level_in_new_process("avx2").stdout.strip() == "avx2"
     refused = level_in_new_process("neon")
     assert refused.returncode != 0
     assert "OPTIMAND_ISA must be one of" in refused.stderr

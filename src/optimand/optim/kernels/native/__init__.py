@@ -2,7 +2,8 @@
 
 The sources beside this file become one library without a Python interface, built by ``setup.py`` if there is a
 compiler. It holds one engine for several instruction sets and chooses when it is loaded; all give the same bits.
-``$OPTIMAND_ISA`` forces one of ``none`` (as if there were no library), ``baseline``, ``avx2`` and ``avx512``.
+Processors with none of these have Numba's kernels, which are faster than such code without them.
+``$OPTIMAND_ISA`` forces one of ``none`` (as if there were no library), ``avx2`` and ``avx512``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from optimand.core.validation import check_choice
 
-LEVELS = ("none", "baseline", "avx2", "avx512")
+LEVELS = ("none", "avx2", "avx512")
 # The formulas that the library knows, by name; the number is their place.
 RULES = ("adam", "amsgrad", "sgd", "rmsprop", "rmsprop_momentum", "adagrad", "ademamix", "lamb", "lion")
 OPERATIONS = ("step", "norms", "quantize", "dequantize")

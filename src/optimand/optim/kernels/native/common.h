@@ -86,7 +86,6 @@ struct Encoding {
 };
 
 // Each runs the chunks from begin to end - 1; returns 0, or -1 where it has no such rule.
-int64_t run_baseline(int64_t operation, const Job& job, int64_t begin, int64_t end);
 int64_t run_avx2(int64_t operation, const Job& job, int64_t begin, int64_t end);
 int64_t run_avx512(int64_t operation, const Job& job, int64_t begin, int64_t end);
 
