@@ -137,7 +137,5 @@ add_family(
         describe=describe,
         methods=("adamw", "sgd", "lion", "lion-k-nuclear", "exadam"),
         memory=memory,
-        takes="a `torch.optim.Optimizer` class, or a function of the parameters that returns an optimizer",
-        guide="your-own.md",
     )
 )

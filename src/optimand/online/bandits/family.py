@@ -127,7 +127,5 @@ add_family(
         adopt=adopt,
         describe=describe,
         methods=("ucb1", "kl-ucb", "thompson", "moss", "epsilon-greedy", "exp3"),
-        takes="a class of the number of arms with `select()` and `update(arm, reward)`, or a learner of the engine",
-        guide="bandits.md",
     )
 )

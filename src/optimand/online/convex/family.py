@@ -175,7 +175,5 @@ add_family(
         adopt=adopt,
         describe=describe,
         methods=("oco-ogd", "oco-adagrad-norm", "oftrl", "optimistic-omd", "dynamic-omd"),
-        takes="a class of a spec with `predict()` and `update(grad)`, or a learner of the engine",
-        guide="online-convex.md",
     )
 )

@@ -60,7 +60,5 @@ add_family(
         adopt=adopt,
         describe=describe,
         methods=("sparse-eliminate", "sparse-net", "omp", "lasso", "g-optimal", "random-queries"),
-        takes="a function that asks `task.query(indices)` and returns an action, or a generator of actions",
-        guide="linear-bandits.md",
     )
 )

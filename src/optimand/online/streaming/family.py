@@ -107,7 +107,5 @@ add_family(
         adopt=adopt,
         describe=describe,
         methods=("tower-log", "tower-loglog", "tower-logstar", "king", "uniform-explore", "naive-eps-best"),
-        takes="a class with `start(K, T)`, `observe_arm(handle)` and `commit()`",
-        guide="streaming.md",
     )
 )
