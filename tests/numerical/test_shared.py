@@ -8,7 +8,6 @@ from optimand.core.compiled import compiled
 from optimand.core.recorder import log_positions
 from optimand.numerical.estimators import Page, Sarah, Storm, storm
 from optimand.numerical.limits import Limits, Status, message
-from optimand.numerical.oracles import OracleBudgetSpent, OracleCounter
 from optimand.numerical.stationarity import (
     gradient_mapping,
     kkt_residual,
@@ -121,15 +120,6 @@ def test_limits():
         Limits(max_seconds="soon")
     for status in Status:
         assert message(status, "here").endswith("(here)")
-
-
-def test_a_counter_stops_before_its_budget_is_exceeded():
-    counter = OracleCounter(budget=10)
-    counter.charge(10, "gradient")
-    with pytest.raises(OracleBudgetSpent):
-        counter.charge(1, "gradient")
-    assert counter.total == 10
-    assert counter.by_kind == {"gradient": 10}
 
 
 def test_measures_of_stationarity():

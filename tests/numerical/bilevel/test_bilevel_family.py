@@ -11,12 +11,12 @@ import pytest
 
 from optimand.core import catalog
 from optimand.core.recorder import Diverged, Recorder
+from optimand.core.running import Meter
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.numerical.bilevel import problems
 from optimand.numerical.bilevel.family import adopt, describe
 from optimand.numerical.bilevel.quadratic import TunedRidge, diabetes_data
-from optimand.numerical.oracles import OracleCounter
 from optimand.papers.bilevel_penalty import claims
 
 for module in ("family", "methods"):
@@ -222,7 +222,7 @@ def test_a_method_that_asks_for_nothing_is_stopped():
 def test_a_counter_of_the_methods_own_is_refused():
     class Cheat(Mine):
         def step(self):
-            self.oracle.counter = OracleCounter()
+            self.oracle.counter = Meter()
             super().step()
 
     with pytest.raises(OptimandError, match="replaced the counter"):

@@ -229,9 +229,9 @@ def test_our_own_minimizer_in_scipys_form_is_adopted():
     (lambda fun: None, "takes no objective and start"),
     (lambda fun, x0: None, "takes no jac and no constraints"),
     (lambda fun, x0, jac, constraints, step: None, "no default for step"),
-    (lambda fun, x0, jac, constraints: None, "fails on a small problem"),
+    (lambda fun, x0, jac, constraints: None, "does not work on a small problem"),
     (lambda fun, x0, jac, constraints: 1 / 0, "ZeroDivisionError"),
-    (lambda fun, x0, jac, constraints: 7, "fails on a small problem"),
+    (lambda fun, x0, jac, constraints: 7, "does not work on a small problem"),
 ])  # fmt: skip
 def test_what_cannot_be_adopted(obj, message):
     with pytest.raises(OptimandError, match=message) as caught:

@@ -11,9 +11,10 @@ from tests.running import entry, reader, runner
 import optimand.numerical.monotone.methods  # noqa: F401 (registers them)
 from optimand.core.projections import Box
 from optimand.core.recorder import Diverged, Recorder, log_positions
+from optimand.core.running import POSITIONS
 from optimand.core.validation import OptimandError
 from optimand.numerical.monotone.family import adopt, describe
-from optimand.numerical.monotone.loop import POSITIONS, Inclusion
+from optimand.numerical.monotone.loop import Inclusion
 from optimand.numerical.monotone.operators import FiniteSumOperator
 from optimand.numerical.monotone.problems import MonotoneProblem, cocoercive_sum, matrix_game, sparse_game, svm_saddle
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.adoption import around_defaults, origin_of, read_hyperparameters
-from ...core.catalog import Family, Method, add_family, first_line
+from ...core import adoption
+from ...core.catalog import Family, Method, add_family
 from ...core.validation import OptimandError
 from .loop import is_stepper
 from .problems import bilevel_quadratic
@@ -37,33 +37,23 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("still", Still).defaults
         {'alpha': 0.1}
     """
-    defaults = read_hyperparameters(name, obj, takes="instance", expected=_EXPECTED)
-    method = Method(
-        name=name,
-        family="bilevel",
-        build=obj,
-        defaults=defaults,
-        space=around_defaults(defaults, ("alpha", "sigma")),
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
-    )
-    try:
-        built = _one_step(method)
-    except OptimandError:
-        raise
-    except Exception as error:  # whatever a user's code raises
-        raise OptimandError(f"method {name!r} fails on a small problem: {type(error).__name__}: {error}") from error
-    if not is_stepper(built):
-        raise OptimandError(f"method {name!r} returns a {type(built).__name__}; {_EXPECTED}")
-    return method
 
-
-def _one_step(method: Method) -> Any:
-    instance = bilevel_quadratic(n=2, m=4).instance()
-    built = method.build(instance, **method.defaults)
-    if is_stepper(built):
+    def trial(method: Method) -> None:
+        built = method.build(bilevel_quadratic(n=2, m=4).instance(), **method.defaults)
+        if not is_stepper(built):
+            raise OptimandError(f"method {name!r} returns a {type(built).__name__}; {_EXPECTED}")
         built.step()
-    return built
+
+    return adoption.adopt(
+        name,
+        obj,
+        family="bilevel",
+        takes="instance",
+        expected=_EXPECTED,
+        on="a small problem",
+        trial=trial,
+        tuned=("alpha", "sigma"),
+    )
 
 
 def describe(method: Method) -> dict[str, str]:
@@ -86,7 +76,6 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="bilevel",
-        takes="a function of the instance that returns an object with `step()`, `x` and `z`",
         guide="bilevel.md",
         summary="minimize over the solutions of another problem: hyperparameters, data cleaning, leaders and followers",
         adopt=adopt,

@@ -11,9 +11,9 @@ import numpy as np
 
 from ...core.contracts import Method
 from ...core.recorder import Diverged, Recorder
+from ...core.running import BudgetSpent, Meter
 from ...core.seeds import SeedTree
 from ...core.validation import OptimandError
-from ..oracles import OracleBudgetSpent, OracleCounter
 from .oracle import PairedOracle
 
 if TYPE_CHECKING:
@@ -114,11 +114,11 @@ def run(
     """
     instance = problem.make(seed.child("data"))
     instance.rng = seed.child("method").numpy()
-    counter = instance.oracle.counter = OracleCounter(budget)
+    counter = instance.oracle.counter = Meter(budget)
     try:
         with recorder.timed(), np.errstate(over="ignore", invalid="ignore"):
             stepper = method.build(instance, **{**method.defaults, **hyper})
-    except OracleBudgetSpent:
+    except BudgetSpent:
         raise OptimandError(f"method {method.name!r} needs more than {budget} gradient calls to start") from None
     if not is_stepper(stepper):
         raise OptimandError(f"method {method.name!r} returned a {type(stepper).__name__}, which has no step(), x and z")
@@ -131,7 +131,7 @@ def run(
             try:
                 with recorder.timed(), np.errstate(over="ignore", invalid="ignore"):
                     stepper.step()
-            except OracleBudgetSpent:
+            except BudgetSpent:
                 spent = True
             except FloatingPointError as error:
                 recorder.note(stopped=str(error))
@@ -150,7 +150,7 @@ def run(
     )
 
 
-def _record(recorder: Recorder, instance: Instance, counter: OracleCounter, stepper: Any) -> None:
+def _record(recorder: Recorder, instance: Instance, counter: Meter, stepper: Any) -> None:
     if not (np.isfinite(stepper.x).all() and np.isfinite(stepper.z).all()):
         raise Diverged(counter.total, "x or z is not finite")
     # Evaluation asks no oracle, so the total is the method's own.

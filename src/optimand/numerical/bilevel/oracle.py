@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.projections import as_projection
-from ..oracles import OracleCounter
+from ...core.running import Meter
 
 Array = Any
 
@@ -66,7 +66,7 @@ class PairedOracle:
             All data count 1, a batch counts its share.
     """
 
-    counter: OracleCounter = field(default_factory=OracleCounter)
+    counter: Meter = field(default_factory=Meter)
 
     def lower(self, x: Array, y: Array, z: Array, sigma: float, batch: Any = None) -> tuple[Array, Array]:
         """``sigma ∇_y f(x, y) + ∇_y g(x, y)`` and ``∇_y g(x, z)``."""

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from optimand.core.adoption import origin_of, read_hyperparameters
-from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 from optimand.core.validation import OptimandError
 
 from .statement import Statement
@@ -41,31 +41,35 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("mine", mine).defaults
         {'maxiter': 50}
     """
-    # the first two, whatever they are called, are the objective and the start
-    defaults = read_hyperparameters(
-        name, obj, takes="objective and start", expected=_EXPECTED, given=(*STANDARD, *ASKED), leading=2
-    )
-    parameters = inspect.signature(obj).parameters.values()
-    named, takes_any = {p.name for p in parameters}, any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named, takes_any = _keywords(obj)
     missing = [key for key in ("jac", "constraints") if key not in named and not takes_any]
-    if missing:
-        raise OptimandError(f"method {name!r} takes no {' and no '.join(missing)}; {_EXPECTED}")
-    method = Method(
-        name=name,
-        family="constrained",
-        build=_Adopted(obj, named, takes_any),
-        defaults=defaults,
-        space={},
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
-    )
-    try:
+
+    def trial(method: Method) -> None:
+        if missing:
+            raise OptimandError(f"method {name!r} takes no {' and no '.join(missing)}; {_EXPECTED}")
         _on_a_small_problem(method)
-    except Exception as error:  # whatever a user's minimizer raises
-        raise OptimandError(
-            f"method {name!r} fails on a small problem: {type(error).__name__}: {error}; {_EXPECTED}"
-        ) from error
-    return method
+
+    return adoption.adopt(
+        name,
+        obj,
+        family="constrained",
+        takes="objective and start",
+        expected=_EXPECTED,
+        on="a small problem",
+        trial=trial,
+        build=_Adopted(obj, named, takes_any),
+        given=(*STANDARD, *ASKED),
+        leading=2,  # whatever they are called: the objective and the start
+    )
+
+
+def _keywords(obj: Any) -> tuple[set[str], bool]:
+    """The parameters that a minimizer names, and whether it takes any other; none where there is no signature."""
+    try:
+        parameters = inspect.signature(obj).parameters.values()
+    except (TypeError, ValueError):
+        return set(), False
+    return {p.name for p in parameters}, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 class _Adopted:
@@ -116,7 +120,6 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="constrained",
-        takes="a custom minimizer as SciPy defines them: `method(fun, x0, args, jac, hess, constraints, callback, …)`",
         guide="constrained.md",
         summary="minimize under equality constraints: SQP and Newton methods on published problems, data and a PDE",
         adopt=adopt,

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..oracles import OracleBudgetSpent, OracleCounter
+from optimand.core.running import BudgetSpent, Meter
+
 from ..stationarity import kkt_residual, least_squares_multipliers
 from .nlp import EqualityProblem
 from .statement import Statement
@@ -60,7 +61,7 @@ class Trace:
 
     calls: list[float] = field(default_factory=list)
     residuals: list[float] = field(default_factory=list)
-    counter: OracleCounter = field(default_factory=OracleCounter)
+    counter: Meter = field(default_factory=Meter)
     result: Any = None
     seconds: float = 0.0
     best: Array | None = None
@@ -90,7 +91,7 @@ class Watched:
 
     Args:
         problem: the problem.
-        budget: the most oracle calls; the next one raises OracleBudgetSpent.
+        budget: the most oracle calls; the next one raises BudgetSpent.
         timed: makes the context that runs the method's clock; it is left while a residual is computed.
         seen: called with the trace after each candidate.
     """
@@ -103,7 +104,7 @@ class Watched:
         seen: Callable[[Trace], None] | None = None,
     ) -> None:
         self.problem, self.timed, self.seen = problem, timed, seen
-        self.trace = Trace(counter=OracleCounter(budget))
+        self.trace = Trace(counter=Meter(budget))
         self._clock: AbstractContextManager[None] | None = None
         self._objective_hessian: tuple[bytes, Any] | None = None
         self.m = len(problem.cons(problem.x0))
@@ -225,7 +226,7 @@ def run_method(
     try:
         with np.errstate(all="ignore"):
             result = build(statement, **hyper)
-    except OracleBudgetSpent:
+    except BudgetSpent:
         return watched.trace
     finally:
         watched.stop()

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.adoption import origin_of, read_hyperparameters
-from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 from optimand.core.validation import OptimandError
 
 _EXPECTED = "expected a class, or a function, of the arms that gives an object with ask(context) and tell(cost)"
@@ -45,30 +45,31 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("random", Random).defaults
         {'least': 1.0}
     """
+
+    def trial(method: Method) -> None:
+        built = method.build(_setting(), **method.defaults)
+        for needed in ("ask", "tell"):
+            if not callable(getattr(built, needed, None)):
+                raise OptimandError(f"method {name!r} gives a {type(built).__name__} without {needed}(); {_EXPECTED}")
+
+    return adoption.adopt(
+        name,
+        obj,
+        family="linear-systems",
+        takes="arms",
+        expected=_EXPECTED,
+        on="the default arms",
+        trial=trial,
+        build=functools.partial(build_adopted, obj),
+        given=_GIVEN,
+    )
+
+
+def _setting() -> Any:
     from .loop import Setting
     from .tuners.base import DEFAULT_ARMS
 
-    defaults = read_hyperparameters(name, obj, takes="arms", expected=_EXPECTED, given=_GIVEN)
-    method = Method(
-        name=name,
-        family="linear-systems",
-        build=functools.partial(build_adopted, obj),
-        defaults=defaults,
-        space={},
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
-    )
-    setting = Setting(DEFAULT_ARMS, (0.0, 1.0), np.random.default_rng(0), lambda: 1.5)
-    try:
-        built = method.build(setting, **method.defaults)
-    except Exception as error:  # whatever a user's constructor raises
-        raise OptimandError(
-            f"method {name!r} cannot be built with its defaults: {type(error).__name__}: {error}"
-        ) from error
-    for needed in ("ask", "tell"):
-        if not callable(getattr(built, needed, None)):
-            raise OptimandError(f"method {name!r} gives a {type(built).__name__} without {needed}(); {_EXPECTED}")
-    return method
+    return Setting(DEFAULT_ARMS, (0.0, 1.0), np.random.default_rng(0), lambda: 1.5)
 
 
 def describe(method: Method) -> dict[str, str]:
@@ -77,11 +78,7 @@ def describe(method: Method) -> dict[str, str]:
     Raises:
         Exception: whatever the method raises when it is built, asked or told.
     """
-    from .loop import Setting
-    from .tuners.base import DEFAULT_ARMS
-
-    setting = Setting(DEFAULT_ARMS, (0.0, 1.0), np.random.default_rng(0), lambda: 1.5)
-    tuner = method.build(setting, **method.defaults)
+    tuner = method.build(_setting(), **method.defaults)
     if tuner is None:
         return {"tunes": "nothing: conjugate gradients without a preconditioner"}
     for context in np.linspace(0, 1, 100):
@@ -99,7 +96,6 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="linear-systems",
-        takes="a class with `ask(context)` and `tell(cost)`",
         guide="linear-systems.md",
         summary="solve sequences of sparse linear systems: choose the relaxation parameter of SOR and SSOR-CG",
         adopt=adopt,

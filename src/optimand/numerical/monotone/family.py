@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
-from optimand.core.catalog import Family, Method, add_family, first_line
-from optimand.numerical.oracles import OracleBudgetSpent
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
+from optimand.core.running import BudgetSpent
 
 from .loop import Generated, Inclusion, check_solver, metered
 
@@ -45,26 +45,29 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("forward", forward).defaults
         {'step': 0.1}
     """
-    defaults = read_hyperparameters(name, obj, takes="inclusion", expected=_EXPECTED)
 
     def build(task: Inclusion, **hyper: Any) -> Any:
         solver = obj(task, **hyper)
         return Generated(solver, task.u0) if inspect.isgenerator(solver) else solver
 
-    method = Method(
-        name=name,
+    def trial(method: Method) -> None:
+        with contextlib.suppress(BudgetSpent):  # a long step works too
+            solver = build(metered(_rehearsal(), REHEARSAL), **method.defaults)
+            check_solver(name, solver)
+            solver.step()
+
+    return adoption.adopt(
+        name,
+        obj,
         family="monotone",
+        takes="inclusion",
+        expected=_EXPECTED,
+        on="a small problem",
+        trial=trial,
         build=build,
-        defaults=defaults,
-        space=around_defaults(defaults, ("step", "lr"), factor=10),
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
+        tuned=("step", "lr"),
+        factor=10,
     )
-    with tried_on(name, "a small problem", _EXPECTED), contextlib.suppress(OracleBudgetSpent):  # a long step works too
-        solver = build(metered(_rehearsal(), REHEARSAL), **defaults)
-        check_solver(name, solver)
-        solver.step()
-    return method
 
 
 def _rehearsal() -> Inclusion:
@@ -87,7 +90,7 @@ def describe(method: Method) -> dict[str, str]:
         while steps < 20:
             solver.step()
             steps += 1
-    except OracleBudgetSpent:
+    except BudgetSpent:
         most = "more than "
     facts = {"passes a step, 40 x 40 game": f"{most}{task.op.passes / max(steps, 1):.2f}"}
     if hasattr(solver, "state_dict"):
@@ -104,7 +107,6 @@ def _numbers(value: Any) -> int:
 add_family(
     Family(
         name="monotone",
-        takes="a generator function that yields points, or a class with `step()` and `u`",
         guide="monotone.md",
         summary="solve monotone inclusions: games, saddle points, finite sums; compared by passes over the operator",
         adopt=adopt,

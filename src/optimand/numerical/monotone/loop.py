@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import functools
 import math
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,20 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optimand.core.contracts import Method
-from optimand.core.recorder import Diverged, Recorder, log_positions
+from optimand.core.recorder import Diverged, Recorder
+from optimand.core.running import BudgetSpent, IdleGuard, Positions, drive, resume, save
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
-from optimand.numerical.oracles import OracleBudgetSpent
 
 from .constants import estimate_constants
 from .operators import Array, FiniteSumOperator, as_resolvent
 
 if TYPE_CHECKING:
     from .problems import MonotoneProblem
-
-POSITIONS = 48
-# Steps without an evaluation after which a method is taken to hang.
-IDLE_STEPS = 10_000
 
 
 @dataclass
@@ -88,7 +83,7 @@ def metered(task: Inclusion, passes: float) -> Inclusion:
     The method gets an operator of its own, so that nothing it does to it changes what judges it.
 
     Raises:
-        OracleBudgetSpent: by the operator's functions, when called after that.
+        BudgetSpent: by the operator's functions, when called after that.
 
     Example:
         >>> op = FiniteSumOperator(2, lambda u: u, lambda u, idx: u, L=1.0, L_mean=1.0, L_cocoercive=1.0)
@@ -101,7 +96,7 @@ def metered(task: Inclusion, passes: float) -> Inclusion:
 
     def pay(calls: float) -> None:
         if op.calls >= most:
-            raise OracleBudgetSpent(f"{passes:g} passes are spent")
+            raise BudgetSpent(f"{passes:g} passes are spent")
         op.calls += calls
 
     def full(u: Array) -> Array:
@@ -187,58 +182,42 @@ def run(
     with recorder.timed():
         solver = method.build(task, **{**method.defaults, **hyper})
     check_solver(method.name, solver)
-    watch = _Watch(judge, recorder, log_positions(budget, POSITIONS))
-    saved = recorder.restore() if hasattr(solver, "load_state_dict") else None
-    if saved is None:
-        watch.record(0, judge.u0)
-    else:
-        state, op.calls, watch.next = pickle.loads(saved)
-        solver.load_state_dict(state)
-    idle = 0
-    while watch.next < len(watch.at) and not getattr(solver, "finished", False):
-        before, spent = np.array(solver.u, dtype=np.float64), op.passes
-        try:
-            with recorder.timed():
-                solver.step()
-        except OracleBudgetSpent:
-            watch.cross(op.passes, before)
-            break
-        idle = 0 if op.passes > spent else idle + 1
-        if idle >= IDLE_STEPS:
-            raise OptimandError(f"method {method.name!r} made {idle} steps without evaluating the operator")
-        watch.cross(op.passes, before)
-        recorder.progress(op.passes)
-        if hasattr(solver, "state_dict") and recorder.checkpoint_due():
-            recorder.save(pickle.dumps((solver.state_dict(), op.calls, watch.next)))
-    watch.cross(math.inf, np.asarray(solver.u, dtype=np.float64))
-    recorder.cost(seconds_per_unit=recorder.seconds / max(op.passes, 1.0), oracle_calls=op.calls)
 
-
-class _Watch:
-    """Records the point at each position that the passes go across."""
-
-    def __init__(self, task: Inclusion, recorder: Recorder, at: list[int]) -> None:
-        self.task, self.recorder, self.at, self.next = task, recorder, at, 0
-
-    def cross(self, passes: float, before: Array) -> None:
-        """Record ``before`` at every position that is less than ``passes``."""
-        while self.next < len(self.at) and self.at[self.next] < passes:
-            self.record(self.at[self.next], before)
-            self.next += 1
-
-    def record(self, at: float, u: Array) -> None:
-        if u.shape != self.task.u0.shape:
-            raise OptimandError(f"the method's point must have shape {self.task.u0.shape}, got {u.shape}")
-        residual = self.task.residual(u) if np.isfinite(u).all() else math.nan
+    def record(at: float, u: Array) -> None:
+        if u.shape != judge.u0.shape:
+            raise OptimandError(f"the method's point must have shape {judge.u0.shape}, got {u.shape}")
+        residual = judge.residual(u) if np.isfinite(u).all() else math.nan
         if not math.isfinite(residual):
             raise Diverged(at, f"the residual is {residual}")
-        values = {"residual": max(residual, 1e-16)}
-        gap = self.task.gap(u)
-        if gap is not None:
-            values["gap"] = max(gap, 1e-16)
-        # An operator has no held-out data: both splits hold the same numbers.
-        for split in ("valid", "test"):
-            self.recorder.record(at, split, **values)
+        gap = judge.gap(u)
+        gaps = {} if gap is None else {"gap": max(gap, 1e-16)}
+        recorder.record_undivided(at, residual=max(residual, 1e-16), **gaps)  # an operator has no held-out data
+
+    positions = Positions.spaced_by_ratios(budget, record)
+    if hasattr(solver, "load_state_dict") and (saved := resume(recorder, solver)):
+        op.calls, positions.next = saved[1]
+    else:
+        record(0, judge.u0)
+
+    def step() -> None:
+        if getattr(solver, "finished", False):
+            raise StopIteration
+        solver.step()
+
+    def keep() -> None:
+        if hasattr(solver, "state_dict"):
+            save(recorder, solver, op.calls, positions.next)
+
+    drive(
+        step,
+        spent=lambda: op.passes,
+        shown=lambda: np.array(solver.u, dtype=np.float64),
+        positions=positions,
+        recorder=recorder,
+        guard=IdleGuard(method.name, "steps without evaluating the operator"),
+        keep=keep,
+    )
+    recorder.cost(seconds_per_unit=recorder.seconds / max(op.passes, 1.0), oracle_calls=op.calls)
 
 
 def check_solver(name: str, solver: Any) -> None:
