@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from optimand.core.contracts import Method
 from optimand.core.recorder import Recorder
+from optimand.core.running import BudgetSpent
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.language.llm.base import BudgetExceeded, ChatError
@@ -30,13 +31,6 @@ if TYPE_CHECKING:
     from .tracing.nodes import Node, ParameterNode
 
 _CONTRACT = "zero_feedback(), backward(target, feedback) and step()"
-
-
-class EvaluationsSpent(BaseException):
-    """The budget of evaluations is spent: the run loop ends the method here.
-
-    Not an ``Exception``, because a method's own ``except Exception`` must not keep it going.
-    """
 
 
 class Hidden:
@@ -163,7 +157,7 @@ class _Run:
         try:
             while self.spent < self.budget:
                 self._once()
-        except EvaluationsSpent:
+        except BudgetSpent:
             pass
         except BudgetExceeded as error:
             self.recorder.note(stopped=str(error))
@@ -240,7 +234,7 @@ class _Run:
 
     def _replayed(self) -> None:
         if self.spent + 1 >= self.budget:  # what it tells could not be used any more
-            raise EvaluationsSpent
+            raise BudgetSpent
         self.spent += 1
         self.replays += 1
         self._record(self.spent)

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 
+from optimand.core.running import BudgetSpent
 from optimand.core.validation import OptimandError
 from optimand.language.workflows.heuristic.brackets import Bracketing, Range, Seen, between
 from optimand.language.workflows.heuristic.hints import Hints
 from optimand.language.workflows.heuristic.proposer import HeuristicProposer
 from optimand.language.workflows.heuristic.readings import Reading
 from optimand.language.workflows.heuristic.trials import Trials
-from optimand.language.workflows.loop import EvaluationsSpent
 from optimand.language.workflows.tracing.bundles import bundle
 from optimand.language.workflows.tracing.nodes import ExecutionError, ParameterNode
 
@@ -123,10 +123,10 @@ def test_replays_find_signs_and_are_counted():
 
 def test_a_replay_can_be_forbidden():
     def forbid():
-        raise EvaluationsSpent
+        raise BudgetSpent
 
     xs = [number(0.2), number(0.1, "y")]
-    with pytest.raises(EvaluationsSpent):
+    with pytest.raises(BudgetSpent):
         search(HeuristicProposer(xs, on_replay=forbid), lambda: mystery(*xs), towards(3.3), 3)
     without = HeuristicProposer(xs, replays=False, on_replay=forbid)
     search(without, lambda: mystery(*xs), towards(3.3), 10)
