@@ -9,45 +9,19 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .problems import OfflineProblem
-    from .proposing import optimize
-    from .tasks.arrays import task_from_arrays
-    from .tasks.base import OfflineData, Task
-    from .tasks.locking import OracleLocked
-    from .tasks.registry import make
-    from .tasks.scoring import percentile_scores
-
-_HOMES = {
-    "OfflineData": "tasks.base",
-    "OfflineProblem": "problems",
-    "OracleLocked": "tasks.locking",
-    "Task": "tasks.base",
-    "make": "tasks.registry",
-    "optimize": "proposing",
-    "percentile_scores": "tasks.scoring",
-    "task_from_arrays": "tasks.arrays",
-}
-
-__all__ = [
-    "OfflineData",
-    "OfflineProblem",
-    "OracleLocked",
-    "Task",
-    "make",
-    "optimize",
-    "percentile_scores",
-    "task_from_arrays",
-]
+    from .problems import OfflineProblem as OfflineProblem
+    from .proposing import optimize as optimize
+    from .tasks.arrays import task_from_arrays as task_from_arrays
+    from .tasks.base import OfflineData as OfflineData
+    from .tasks.base import Task as Task
+    from .tasks.locking import OracleLocked as OracleLocked
+    from .tasks.registry import make as make
+    from .tasks.scoring import percentile_scores as percentile_scores
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
-from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 from optimand.core.recorder import Diverged
 from optimand.core.validation import OptimandError
 
@@ -32,35 +32,39 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("copy-best", copy_best).defaults
         {'noise': 0.0}
     """
-    defaults = read_hyperparameters(name, obj, takes="data", expected=_EXPECTED, given=("q", "seed", "data"), leading=1)
+    from .loop import check_offer
+    from .tasks.locking import oracles_locked
 
     def build(request: Any, **hyper: Any) -> Any:
         return obj(request.data, q=request.q, seed=request.seed, **hyper)
 
-    method = Method(
-        name=name,
-        family="offline",
-        build=build,
-        defaults=defaults,
-        space=around_defaults(defaults, ("lr", "eta", "step", "lam"), factor=10),
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
-    )
-    # One of each kind: a method may be meant for sequences alone, or for vectors alone.
-    faults = []
-    for request in _rehearsals():
-        from .loop import check_offer
-        from .tasks.locking import oracles_locked
+    def trial(method: Method) -> None:
+        # One of each kind: a method may be meant for sequences alone, or for vectors alone.
+        faults: list[OptimandError] = []
+        for request in _rehearsals():
+            try:
+                with oracles_locked(), adoption.tried_on(name, f"a small task ({request.data.name})", _EXPECTED):
+                    check_offer(name, build(request, **method.defaults), request)
+                return
+            except Diverged as fault:
+                faults.append(OptimandError(f"method {name!r}: {fault.reason}; {_EXPECTED}"))
+            except OptimandError as fault:
+                faults.append(fault)
+        raise faults[0]
 
-        try:
-            with oracles_locked(), tried_on(name, f"a small task ({request.data.name})", _EXPECTED):
-                check_offer(name, build(request, **defaults), request)
-            return method
-        except Diverged as fault:
-            faults.append(OptimandError(f"method {name!r}: {fault.reason}; {_EXPECTED}"))
-        except OptimandError as fault:
-            faults.append(fault)
-    raise faults[0]
+    return adoption.adopt(
+        name,
+        obj,
+        family="offline",
+        takes="data",
+        expected=_EXPECTED,
+        on="a small task",
+        trial=trial,
+        build=build,
+        given=("q", "seed", "data"),
+        tuned=("lr", "eta", "step", "lam"),
+        factor=10,
+    )
 
 
 def _rehearsals() -> list[Any]:
@@ -89,7 +93,6 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="offline",
-        takes="a function `propose(data, q, seed)` that returns designs",
         guide="offline.md",
         summary="propose designs from a fixed data set alone; compared by the oracle's scores of the whole batch",
         adopt=adopt,

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from optimand.offline import optimize
+from optimand.offline.searches.cbas import sample_weights
 from optimand.offline.searches.mins import row_weights
 from optimand.offline.searches.parts.networks import VAE, Critic, Generator, perceptron, relaxed
 from optimand.offline.searches.parts.space import Space
@@ -81,6 +82,22 @@ def test_conditioning_moves_samples_up_and_its_level_never_falls(sequence_task):
     losses = [r["loss"] for r in found.history if r["stage"] == "vae"]
     assert losses[-1] < losses[0]
     assert sequence_task.score(found.x)[50] > float(np.median(sequence_task.normalize(sequence_task.y)))
+
+
+def test_samples_weigh_by_how_much_likelier_the_first_model_finds_them_times_their_promise():
+    class Law:
+        def __init__(self, *likelihoods):
+            self.found = torch.tensor(likelihoods).log()
+
+        def log_likelihood(self, x, z):
+            return self.found
+
+    prior, model, promise = Law(0.5, 0.25, 0.2), Law(0.25, 0.5, 0.2), torch.tensor([1.0, 0.5, 0.8])
+    # 0.5/0.25 * 1 = 2, 0.25/0.5 * 0.5 = 0.25, 1 * 0.8: over the greatest 1, 0.125 and 0.4
+    weights = sample_weights(prior, model, torch.zeros(3), torch.zeros(3), promise, 1.0)
+    assert weights.tolist() == pytest.approx([1.0, 0.125, 0.4])
+    softer = sample_weights(prior, model, torch.zeros(3), torch.zeros(3), promise, 0.2)
+    assert softer.tolist() == pytest.approx([1.0, 0.125**0.2, 0.4**0.2])
 
 
 def test_conditioning_on_points_moves_samples_up(coordinate_task):

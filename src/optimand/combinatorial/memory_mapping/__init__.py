@@ -9,102 +9,46 @@ Example:
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .game.drawing import picture, plot
-    from .game.enumeration import Optimum, brute_force
-    from .game.environment import MallocGameEnv
-    from .game.hardware import Hardware
-    from .game.layouts import Copy, Layout, Residency
-    from .game.program import Buffer, Instruction, MemoryProgram, tiny_program
-    from .game.simulator import COPY, DROP, NOCOPY, Game, MovesSpent, Snapshot
-    from .game.validation import InvalidLayout, Validation, validate
-    from .mapping import map_memory
-    from .packing.intervals import Intervals, read_minimalloc
-    from .packing.solve import pack
-    from .programs.files import read_program, write_program
-    from .programs.hlo import from_hlo_text
-    from .programs.library import RECORDED, hardware_of, recorded
-    from .programs.torch_graph import from_torch_export
+    from .game.drawing import picture as picture
+    from .game.drawing import plot as plot
+    from .game.enumeration import Optimum as Optimum
+    from .game.enumeration import brute_force as brute_force
+    from .game.environment import MallocGameEnv as MallocGameEnv
+    from .game.hardware import Hardware as Hardware
+    from .game.layouts import Copy as Copy
+    from .game.layouts import Layout as Layout
+    from .game.layouts import Residency as Residency
+    from .game.program import Buffer as Buffer
+    from .game.program import Instruction as Instruction
+    from .game.program import MemoryProgram as MemoryProgram
+    from .game.program import tiny_program as tiny_program
+    from .game.simulator import COPY as COPY
+    from .game.simulator import DROP as DROP
+    from .game.simulator import NOCOPY as NOCOPY
+    from .game.simulator import Game as Game
+    from .game.simulator import MovesSpent as MovesSpent
+    from .game.simulator import Snapshot as Snapshot
+    from .game.validation import InvalidLayout as InvalidLayout
+    from .game.validation import Validation as Validation
+    from .game.validation import validate as validate
+    from .mapping import map_memory as map_memory
+    from .packing.intervals import Intervals as Intervals
+    from .packing.intervals import read_minimalloc as read_minimalloc
+    from .packing.solve import pack as pack
+    from .programs.files import read_program as read_program
+    from .programs.files import write_program as write_program
+    from .programs.hlo import from_hlo_text as from_hlo_text
+    from .programs.library import RECORDED as RECORDED
+    from .programs.library import hardware_of as hardware_of
+    from .programs.library import recorded as recorded
+    from .programs.torch_graph import from_torch_export as from_torch_export
 
 ENVIRONMENT = "optimand/MallocGame-v0"
-
-_HOMES = {
-    "COPY": "game.simulator",
-    "DROP": "game.simulator",
-    "NOCOPY": "game.simulator",
-    "RECORDED": "programs.library",
-    "Buffer": "game.program",
-    "Copy": "game.layouts",
-    "Game": "game.simulator",
-    "Hardware": "game.hardware",
-    "Instruction": "game.program",
-    "Intervals": "packing.intervals",
-    "InvalidLayout": "game.validation",
-    "Layout": "game.layouts",
-    "MallocGameEnv": "game.environment",
-    "MemoryProgram": "game.program",
-    "MovesSpent": "game.simulator",
-    "Optimum": "game.enumeration",
-    "Residency": "game.layouts",
-    "Snapshot": "game.simulator",
-    "Validation": "game.validation",
-    "brute_force": "game.enumeration",
-    "from_hlo_text": "programs.hlo",
-    "from_torch_export": "programs.torch_graph",
-    "hardware_of": "programs.library",
-    "map_memory": "mapping",
-    "pack": "packing.solve",
-    "picture": "game.drawing",
-    "plot": "game.drawing",
-    "read_minimalloc": "packing.intervals",
-    "read_program": "programs.files",
-    "recorded": "programs.library",
-    "tiny_program": "game.program",
-    "validate": "game.validation",
-    "write_program": "programs.files",
-}
-
-__all__ = [
-    "COPY",
-    "DROP",
-    "ENVIRONMENT",
-    "NOCOPY",
-    "RECORDED",
-    "Buffer",
-    "Copy",
-    "Game",
-    "Hardware",
-    "Instruction",
-    "Intervals",
-    "InvalidLayout",
-    "Layout",
-    "MallocGameEnv",
-    "MemoryProgram",
-    "MovesSpent",
-    "Optimum",
-    "Residency",
-    "Snapshot",
-    "Validation",
-    "brute_force",
-    "from_hlo_text",
-    "from_torch_export",
-    "hardware_of",
-    "map_memory",
-    "pack",
-    "picture",
-    "plot",
-    "read_minimalloc",
-    "read_program",
-    "recorded",
-    "register_environment",
-    "tiny_program",
-    "validate",
-    "write_program",
-]
 
 
 def register_environment() -> None:
@@ -121,12 +65,7 @@ def register_environment() -> None:
         )
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)
 
 
 if "gymnasium" in sys.modules:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
-from optimand.core.catalog import Family, Method, add_family, first_line
-from optimand.core.space import Dimension
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
+from optimand.core.running import IDLE, BudgetSpent
 
-from .loop import IDLE_UNITS, REHEARSAL, Task, check_solver, smallest
+from .loop import REHEARSAL, Task, check_solver, smallest
 
 _EXPECTED = (
     "expected a generator function solve(game, rng, **hyper) that plays the game (game.reset(), game.legal(), "
@@ -45,36 +44,38 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("all-slow", all_slow).defaults
         {'tries': 1}
     """
-    from .game.simulator import Game, MovesSpent
-
-    defaults = read_hyperparameters(name, obj, takes="game and generator", expected=_EXPECTED, leading=2)
+    from .game.simulator import Game
 
     def build(task: Task, **hyper: Any) -> Any:
         return obj(task.game, task.rng, **hyper)
 
-    space: Mapping[str, Dimension] = around_defaults(defaults, _RATES, factor=10)
-    method = Method(
-        name=name,
+    def trial(method: Method) -> None:
+        with contextlib.suppress(BudgetSpent, StopIteration):
+            task = Task(Game(*smallest(), limit=REHEARSAL), np.random.default_rng(0))
+            next(check_solver(name, build(task, **method.defaults)))
+
+    return adoption.adopt(
+        name,
+        obj,
         family="memory-mapping",
+        takes="game and generator",
+        expected=_EXPECTED,
+        on="a small program",
+        trial=trial,
         build=build,
-        defaults=defaults,
-        space=space,
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
+        leading=2,
+        tuned=_RATES,
+        factor=10,
     )
-    with tried_on(name, "a small program", _EXPECTED), contextlib.suppress(MovesSpent, StopIteration):
-        task = Task(Game(*smallest(), limit=REHEARSAL), np.random.default_rng(0))
-        next(check_solver(name, build(task, **defaults)))
-    return method
 
 
 def describe(method: Method) -> dict[str, str]:
     """What a method finds within 2000 moves on the smallest recorded program, whose optimum is known."""
-    from .game.simulator import Game, MovesSpent
+    from .game.simulator import Game
 
     game = Game(*smallest(), limit=2000)
-    with contextlib.suppress(MovesSpent):
-        for _ in itertools.islice(method.build(Task(game, np.random.default_rng(0)), **method.defaults), IDLE_UNITS):
+    with contextlib.suppress(BudgetSpent):
+        for _ in itertools.islice(method.build(Task(game, np.random.default_rng(0)), **method.defaults), IDLE):
             pass
     saved = 0.0 if game.best is None else game.all_slow_time - game.best[0]
     return {"time saved on the tiny program within 2000 moves (28.4 is most)": f"{saved:.1f}"}
@@ -83,7 +84,6 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="memory-mapping",
-        takes="a generator function `solve(game, rng)` that plays and yields now and then",
         guide="memory-mapping.md",
         summary="place a program's data in fast memory: a game whose return is the time saved; compared by moves",
         adopt=adopt,

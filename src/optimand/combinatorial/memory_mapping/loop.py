@@ -5,19 +5,22 @@ that is made on it, those of compiled playouts too, and keeps the best complete 
 once the budget is spent the next move ends the method. What counts at a position is the best layout that was complete
 by then: a unit of work that goes beyond a position does not count for it. At the end the layout is judged by a
 validator that shares no code with the game.
+
+An interrupted run goes on from the method's ``state_dict``, or from a copy of an iterator that can be pickled; one that
+cannot (a generator) starts again and ends the same.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from optimand.core.contracts import Method
-from optimand.core.recorder import Recorder, log_positions
+from optimand.core.recorder import Recorder
+from optimand.core.running import BudgetSpent, IdleGuard, Positions, drive, resume, save
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 
@@ -30,9 +33,6 @@ if TYPE_CHECKING:
     from .game.simulator import Game
     from .problems import MappingProblem
 
-POSITIONS = 48
-# Units of work without a move after which a method is taken to hang.
-IDLE_UNITS = 10_000
 # Moves and units of work of a rehearsal: enough for an agent's first round.
 REHEARSAL = 4000
 REHEARSED_UNITS = 100
@@ -76,44 +76,48 @@ def run(
         OptimandError: the solver is none, works without end, or the layout breaks a rule.
     """
     from .game.drawing import picture
-    from .game.simulator import Game, MovesSpent
+    from .game.simulator import Game
 
     program, hardware = problem.instance()
     game = Game(program, hardware, limit=budget)
+
+    def speedup() -> float:
+        return 1.0 if game.best is None or game.best[0] <= 0 else game.all_slow_time / game.best[0]
+
+    positions: Positions[float] = Positions.spaced_by_ratios(
+        budget, lambda at, reached: recorder.record_undivided(at, speedup=reached)
+    )
     rehearse(method, seed)
-    watch = _Watch(game, recorder, log_positions(budget, POSITIONS))
     try:
         with recorder.timed():
             solver: Any = check_solver(method.name, method.build(Task(game, seed.child("method").numpy()), **hyper))
-    except MovesSpent:  # all of it while the solver was made
+    except BudgetSpent:  # all of it while the solver was made
         solver = iter(())
-    saved = recorder.restore() if hasattr(solver, "load_state_dict") else None
-    if saved is None:
-        watch.cross(game.moves, 1.0)
-    else:
-        state, moves, best, watch.next = pickle.loads(saved)
-        solver.load_state_dict(state)
+    resumed = resume(recorder, solver)
+    if resumed is None:
+        positions.cross(game.moves, 1.0)
+    elif hasattr(solver, "state_dict"):
+        solver, (moves, best, positions.next) = resumed
         game.charge(moves - game.moves)
         if best is not None:
             game.offer(best[1])
-    idle = 0
-    while watch.next < len(watch.at):
-        before, spent = watch.speedup(), game.moves
-        try:
-            with recorder.timed():
-                next(solver)
-        except (MovesSpent, StopIteration):
-            watch.cross(game.moves, before)
-            break
-        idle = 0 if game.moves > spent else idle + 1
-        if idle >= IDLE_UNITS:
-            raise OptimandError(f"method {method.name!r} yielded {idle} times without a move")
-        watch.cross(game.moves, before)
-        recorder.progress(game.moves)
-        if hasattr(solver, "state_dict") and recorder.checkpoint_due():
-            recorder.save(pickle.dumps((solver.state_dict(), game.moves, game.best, watch.next)))
+    else:
+        solver, (game, positions.next) = resumed
+
+    def keep() -> None:
+        played = (game.moves, game.best) if hasattr(solver, "state_dict") else (game,)
+        save(recorder, solver, *played, positions.next)
+
+    drive(
+        lambda: next(solver),
+        spent=lambda: game.moves,
+        shown=speedup,
+        positions=positions,
+        recorder=recorder,
+        guard=IdleGuard(method.name, "units of work without a move"),
+        keep=keep,
+    )
     close(solver)
-    watch.cross(math.inf, watch.speedup())
     layout, exposed = judged(game, program, hardware)
     time = layout.time if layout is not None else game.all_slow_time
     recorder.cost(
@@ -129,7 +133,7 @@ def run(
 
 def rehearse(method: Method, seed: SeedTree) -> None:
     """Compile, or load, the game's loops on the smallest program, so that no method's clock counts it."""
-    from .game.simulator import Game, MovesSpent
+    from .game.simulator import Game
 
     game = Game(*smallest(), limit=REHEARSAL)
     try:
@@ -137,7 +141,7 @@ def rehearse(method: Method, seed: SeedTree) -> None:
         for _ in itertools.islice(solver, REHEARSED_UNITS):
             pass
         close(solver)
-    except MovesSpent:
+    except BudgetSpent:
         pass
 
 
@@ -174,25 +178,6 @@ def judged(game: Game, program: MemoryProgram, hardware: Hardware) -> tuple[Layo
     if not math.isclose(layout.time, time, rel_tol=1e-9):
         raise OptimandError(f"the best layout takes {layout.time!r} s, but {time!r} s were counted")
     return layout, exposed
-
-
-class _Watch:
-    """Records the best speed-up at each position that the moves go across."""
-
-    def __init__(self, game: Game, recorder: Recorder, at: list[int]) -> None:
-        self.game, self.recorder, self.at, self.next = game, recorder, at, 0
-
-    def speedup(self) -> float:
-        best = self.game.best
-        return 1.0 if best is None or best[0] <= 0 else self.game.all_slow_time / best[0]
-
-    def cross(self, moves: float, before: float) -> None:
-        """Record ``before`` at every position that is less than ``moves``."""
-        while self.next < len(self.at) and self.at[self.next] < moves:
-            # A layout has no held-out data: both splits hold the same numbers.
-            for split in ("valid", "test"):
-                self.recorder.record(self.at[self.next], split, speedup=before)
-            self.next += 1
 
 
 def check_solver(name: str, solver: Any) -> Iterator[Any]:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from optimand.core.running import BudgetSpent
 from optimand.core.validation import check_choice, check_int, check_number, suggest
 
 from . import heuristics
 from .game.hardware import Hardware
 from .game.program import MemoryProgram
-from .game.simulator import Game, MovesSpent
+from .game.simulator import Game
 from .game.validation import validate
 from .heuristics.beam import WIDTH as BEAM_WIDTH
 
@@ -154,7 +155,7 @@ def _exhaust(solver: Any, end: float, late: str, budget: int | None) -> str:
                 return late
     except StopIteration as stop:
         return "the method has nothing more to try" + (f": {stop.value}" if stop.value else "")
-    except MovesSpent:
+    except BudgetSpent:
         return f"the budget of {budget} moves is spent"
     finally:
         solver.close()

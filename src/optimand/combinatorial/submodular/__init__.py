@@ -12,65 +12,27 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .dynamic import DynamicSubmodular, SlidingWindow
-    from .maximizers.estimator import SubmodularSelection
-    from .maximizers.lazy import lazy_greedy, naive_greedy
-    from .maximizers.maximize import maximize_submodular
-    from .maximizers.sieve import SieveStreaming
-    from .objectives.base import Objective, State
-    from .objectives.coverage import Coverage, WeightedCoverage
-    from .objectives.facility import FacilityLocation
-    from .objectives.functions import SetFunction
-    from .objectives.pairwise import GraphCut, LogDet
-    from .objectives.similarity import similarity
-
-_HOMES = {
-    "Coverage": "objectives.coverage",
-    "DynamicSubmodular": "dynamic",
-    "FacilityLocation": "objectives.facility",
-    "GraphCut": "objectives.pairwise",
-    "LogDet": "objectives.pairwise",
-    "Objective": "objectives.base",
-    "SetFunction": "objectives.functions",
-    "SieveStreaming": "maximizers.sieve",
-    "SlidingWindow": "dynamic",
-    "State": "objectives.base",
-    "SubmodularSelection": "maximizers.estimator",
-    "WeightedCoverage": "objectives.coverage",
-    "lazy_greedy": "maximizers.lazy",
-    "maximize_submodular": "maximizers.maximize",
-    "naive_greedy": "maximizers.lazy",
-    "similarity": "objectives.similarity",
-}
-
-__all__ = [
-    "Coverage",
-    "DynamicSubmodular",
-    "FacilityLocation",
-    "GraphCut",
-    "LogDet",
-    "Objective",
-    "SetFunction",
-    "SieveStreaming",
-    "SlidingWindow",
-    "State",
-    "SubmodularSelection",
-    "WeightedCoverage",
-    "lazy_greedy",
-    "maximize_submodular",
-    "naive_greedy",
-    "similarity",
-]
+    from .dynamic import DynamicSubmodular as DynamicSubmodular
+    from .dynamic import SlidingWindow as SlidingWindow
+    from .maximizers.estimator import SubmodularSelection as SubmodularSelection
+    from .maximizers.lazy import lazy_greedy as lazy_greedy
+    from .maximizers.lazy import naive_greedy as naive_greedy
+    from .maximizers.maximize import maximize_submodular as maximize_submodular
+    from .maximizers.sieve import SieveStreaming as SieveStreaming
+    from .objectives.base import Objective as Objective
+    from .objectives.base import State as State
+    from .objectives.coverage import Coverage as Coverage
+    from .objectives.coverage import WeightedCoverage as WeightedCoverage
+    from .objectives.facility import FacilityLocation as FacilityLocation
+    from .objectives.functions import SetFunction as SetFunction
+    from .objectives.pairwise import GraphCut as GraphCut
+    from .objectives.pairwise import LogDet as LogDet
+    from .objectives.similarity import similarity as similarity
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
-from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 from optimand.core.validation import OptimandError
 
 from .loop import Task, answer, check_solver
@@ -46,27 +47,13 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("first", First).defaults
         {}
     """
-    import inspect
-
-    defaults = read_hyperparameters(
-        name, obj, takes="objective and size", expected=_EXPECTED, given=("seed",), leading=2
-    )
-    takes_seed = "seed" in inspect.signature(obj).parameters
 
     def build(task: Task, **hyper: Any) -> Any:
-        return obj(task.f, task.k, **({"seed": task.seed} if takes_seed else {}), **hyper)
+        own = {"seed": task.seed} if "seed" in inspect.signature(obj).parameters else {}
+        return obj(task.f, task.k, **own, **hyper)
 
-    method = Method(
-        name=name,
-        family="submodular",
-        build=build,
-        defaults=defaults,
-        space=around_defaults(defaults, ("eps",), factor=2),
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
-    )
-    with tried_on(name, "a small stream", _EXPECTED):
-        solver, f = build(Task(_small(), _K, 0), **defaults), _small()
+    def trial(method: Method) -> None:
+        solver, f = build(Task(_small(), _K, 0), **method.defaults), _small()
         check_solver(name, solver)
         for step in range(12):
             solver.insert(step)
@@ -79,7 +66,21 @@ def adopt(name: str, obj: Any) -> Method:
                     f"method {name!r}: its solution {chosen} must hold at most {_K} of the elements that are there, "
                     f"{max(0, step - 5)} to {step}; {_EXPECTED}"
                 )
-    return method
+
+    return adoption.adopt(
+        name,
+        obj,
+        family="submodular",
+        takes="objective and size",
+        expected=_EXPECTED,
+        on="a small stream",
+        trial=trial,
+        build=build,
+        given=("seed",),
+        leading=2,
+        tuned=("eps",),
+        factor=2,
+    )
 
 
 def _small() -> Any:
@@ -117,7 +118,6 @@ def describe(method: Method) -> dict[str, str]:
 add_family(
     Family(
         name="submodular",
-        takes="a class or function of `(f, k, seed=…)` that returns an object with `insert`, `delete` and `solution`",
         guide="submodular.md",
         summary="keep a small solution of a changing set: windows of texts, images, graphs; compared with greedy",
         adopt=adopt,

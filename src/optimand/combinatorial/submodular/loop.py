@@ -4,12 +4,14 @@ A method is an object with ``insert(element)``, ``delete(element)``, ``value`` a
 its own, which counts every question it asks, in updates and in queries. Every so many updates it is asked for its
 solution, as its user would ask; at checkpoints what it answers is evaluated by another copy of the objective and
 compared with lazy greedy on the elements that are there.
+
+An interrupted run goes on from the method's ``state_dict``, or from a copy of an object that can be pickled; one that
+cannot starts again and ends the same.
 """
 
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ import numpy as np
 
 from optimand.core.contracts import Method
 from optimand.core.recorder import Recorder
+from optimand.core.running import resume, save
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 
@@ -82,7 +85,7 @@ def run(
         OptimandError: the solver is none, or its solution is too large or holds an element that is not there.
     """
     stream = problem.instance(seed.child("data").numpy())
-    watch = _Watch(stream, recorder, budget)
+    audit = _Audit(stream, recorder, budget)
     mine = copy.copy(stream.f)
     if mine.n:
         mine.value([mine.element(0)])  # loads the machine code
@@ -93,35 +96,35 @@ def run(
         solver = method.build(Task(mine, stream.k, seed.child("method").integer()), **{**method.defaults, **hyper})
     check_solver(method.name, solver)
     at = 0
-    saved = recorder.restore() if hasattr(solver, "load_state_dict") else None
-    if saved is not None:
-        state, asked, at, watch.ratios, watch.in_queries = pickle.loads(saved)
-        solver.load_state_dict(state)
-        mine.nfev = asked  # what loading asks was paid before
+    resumed = resume(recorder, solver)
+    if resumed is not None:
+        solver, (kept, at, audit.ratios, audit.in_queries) = resumed
+        if hasattr(solver, "state_dict"):
+            mine.nfev = kept  # what loading asks was paid before
+        else:
+            mine = kept
         for _ in range(at):
-            watch.follow(*next(stream.updates))
-    element = mine.element
+            audit.follow(*next(stream.updates))
     while at < budget:
         new, i = next(stream.updates)
         with recorder.timed():
-            (solver.insert if new else solver.delete)(element(i))
-        watch.follow(new, i)
+            (solver.insert if new else solver.delete)(mine.element(i))
+        audit.follow(new, i)
         at += 1
-        if at % problem.query == 0 or at in watch.at:
+        if at % problem.query == 0 or at in audit.at:
             asked = mine.nfev
             with recorder.timed():
                 solution = list(answer(solver, "solution"))
-            watch.in_queries += mine.nfev - asked
-            if at in watch.at:
-                watch.record(at, method.name, solution, mine.nfev)
+            audit.in_queries += mine.nfev - asked
+            if at in audit.at:
+                audit.record(at, method.name, solution, mine.nfev)
         recorder.progress(at)
-        if hasattr(solver, "state_dict") and recorder.checkpoint_due():
-            recorder.save(pickle.dumps((solver.state_dict(), mine.nfev, at, watch.ratios, watch.in_queries)))
+        save(recorder, solver, mine.nfev if hasattr(solver, "state_dict") else mine, at, audit.ratios, audit.in_queries)
     recorder.cost(
         seconds_per_unit=recorder.seconds / budget,
         oracle_calls=mine.nfev,
         calls_per_update=mine.nfev / budget,
-        query_calls_per_update=watch.in_queries / budget,
+        query_calls_per_update=audit.in_queries / budget,
     )
 
 
@@ -154,7 +157,7 @@ def check_solver(name: str, solver: Any) -> None:
         )
 
 
-class _Watch:
+class _Audit:
     """Knows who is there, and judges solutions."""
 
     def __init__(self, stream: Stream, recorder: Recorder, budget: int) -> None:
@@ -184,12 +187,12 @@ class _Watch:
         value = self.f.value([self.f.element(i) for i in ids])
         best = float(self.greedy(self.f, list(self.live), self.k)[1].sum()) if self.live else 0.0
         self.ratios.append(value / best if best > 0 else 1.0)
-        values = {
-            "ratio": float(np.mean(self.ratios)),
-            "least ratio": min(self.ratios),
-            "value": value,
-            "calls per update": calls / at,
-        }
-        # A stream has no held-out part: both splits hold the same numbers.
-        for split in ("valid", "test"):
-            self.recorder.record(at, split, **values)
+        self.recorder.record_undivided(
+            at,
+            **{
+                "ratio": float(np.mean(self.ratios)),
+                "least ratio": min(self.ratios),
+                "value": value,
+                "calls per update": calls / at,
+            },
+        )

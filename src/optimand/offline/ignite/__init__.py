@@ -7,43 +7,19 @@ Reference:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .base import Regularizer
-    from .baselines import GradientNorm, Sensitivity, SharpnessAware, WeightDecay
-    from .choosing import make_regularizer
-    from .optimizer import IGNITE
-    from .sharpness import SurrogateSharpness
-
-_HOMES = {
-    "IGNITE": "optimizer",
-    "GradientNorm": "baselines",
-    "Regularizer": "base",
-    "Sensitivity": "baselines",
-    "SharpnessAware": "baselines",
-    "SurrogateSharpness": "sharpness",
-    "WeightDecay": "baselines",
-    "make_regularizer": "choosing",
-}
-
-__all__ = [
-    "IGNITE",
-    "GradientNorm",
-    "Regularizer",
-    "Sensitivity",
-    "SharpnessAware",
-    "SurrogateSharpness",
-    "WeightDecay",
-    "make_regularizer",
-]
+    from .base import Regularizer as Regularizer
+    from .baselines import GradientNorm as GradientNorm
+    from .baselines import Sensitivity as Sensitivity
+    from .baselines import SharpnessAware as SharpnessAware
+    from .baselines import WeightDecay as WeightDecay
+    from .choosing import make_regularizer as make_regularizer
+    from .optimizer import IGNITE as IGNITE
+    from .sharpness import SurrogateSharpness as SurrogateSharpness
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

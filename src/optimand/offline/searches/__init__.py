@@ -12,13 +12,14 @@ Example:
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 from optimand.core.validation import UnknownNameError, suggest
 
 if TYPE_CHECKING:
-    from .parts.search import Proposal, Search
+    from .parts.search import Proposal as Proposal
+    from .parts.search import Search as Search
 
 # The name that users type: the module and its attribute.
 SEARCHES = {
@@ -37,10 +38,6 @@ SEARCHES = {
     "best-of-data": ("floors", "best_of_data"),
 }
 
-_HOMES = {"Proposal": "parts.search", "Search": "parts.search"}
-
-__all__ = ["SEARCHES", "Proposal", "Search", "find_search"]
-
 
 def find_search(name: str) -> Search:
     """The search of a name.
@@ -56,9 +53,4 @@ def find_search(name: str) -> Search:
     return found
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

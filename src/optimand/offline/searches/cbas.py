@@ -56,16 +56,20 @@ def cbas(job: Job) -> Proposal:
         with torch.no_grad():
             value = predictor(points)
             gamma = max(gamma, float(torch.quantile(value, s.percentile / 100)))
-            ratio = prior.log_likelihood(x, z) - model.log_likelihood(x, z)
-            promise = predictor.exceeds(points, gamma).clamp_min(1e-30)
-        weight = ratio + promise.log()
-        weight = (s.power * (weight - weight.max())).exp()
+            weight = sample_weights(prior, model, x, z, predictor.exceeds(points, gamma), s.power)
         loss = _train(model, x, weight, s.online_epochs, job, generator)[-1]
         effective = float(weight.sum().square() / weight.square().sum())
         job.watch(step + 1, s.iterations, space.raw(value))
         job.history[-1].update(gamma=float(space.raw(torch.tensor([gamma]))[0]), loss=loss, effective=effective)
     x, _ = model.sample(job.q, generator)
     return job.propose(x.numpy() if space.is_discrete else space.decode(x), predictor.score)
+
+
+def sample_weights(prior: VAE, model: VAE, x: Tensor, z: Tensor, promise: Tensor, power: float) -> Tensor:
+    """``(p(x|z)/q(x|z) P(y >= gamma | x)) ^ power`` of samples of ``model``, divided by the greatest."""
+    ratio = prior.log_likelihood(x, z) - model.log_likelihood(x, z)
+    weight = ratio + promise.clamp_min(1e-30).log()
+    return (power * (weight - weight.max())).exp()
 
 
 def _train(model: VAE, x: Tensor, weight: Tensor, epochs: int, job: Job, generator: torch.Generator) -> list[float]:

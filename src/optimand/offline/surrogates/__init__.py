@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .ensembles import Ensemble, fit_ensemble
-    from .fitting import FitReport, fit, gradient_norm, rmse
-    from .mlp import GaussianMLP, gaussian_nll, make_activation
-    from .scaling import Standardizer
-
-_HOMES = {
-    "Ensemble": "ensembles",
-    "FitReport": "fitting",
-    "GaussianMLP": "mlp",
-    "Standardizer": "scaling",
-    "fit": "fitting",
-    "fit_ensemble": "ensembles",
-    "gaussian_nll": "mlp",
-    "gradient_norm": "fitting",
-    "make_activation": "mlp",
-    "rmse": "fitting",
-}
-
-__all__ = [
-    "Ensemble",
-    "FitReport",
-    "GaussianMLP",
-    "Standardizer",
-    "fit",
-    "fit_ensemble",
-    "gaussian_nll",
-    "gradient_norm",
-    "make_activation",
-    "rmse",
-]
+    from .ensembles import Ensemble as Ensemble
+    from .ensembles import fit_ensemble as fit_ensemble
+    from .fitting import FitReport as FitReport
+    from .fitting import fit as fit
+    from .fitting import gradient_norm as gradient_norm
+    from .fitting import rmse as rmse
+    from .mlp import GaussianMLP as GaussianMLP
+    from .mlp import gaussian_nll as gaussian_nll
+    from .mlp import make_activation as make_activation
+    from .scaling import Standardizer as Standardizer
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

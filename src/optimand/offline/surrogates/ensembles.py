@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from optimand.core.validation import check_choice
-from optimand.offline.ignite.base import first_output
 
+from ..ignite.base import first_output
 from .fitting import FitReport, fit
 
 HOW: dict[str, Callable[[Tensor], Tensor]] = {
@@ -86,8 +86,7 @@ def fit_ensemble(
     Returns:
         A report for each member.
     """
-    from optimand.offline.ignite.base import Regularizer
-
+    from ..ignite.base import Regularizer
     from .scaling import checked
 
     if isinstance(ignite, Regularizer):

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number
-from optimand.offline.ignite.base import Regularizer, first_output
-from optimand.offline.ignite.choosing import make_regularizer
-from optimand.offline.ignite.perturbation import global_norm
 
+from ..ignite.base import Regularizer, first_output
+from ..ignite.choosing import make_regularizer
+from ..ignite.perturbation import global_norm
 from .mlp import gaussian_nll
 from .scaling import checked
 

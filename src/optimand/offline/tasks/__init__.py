@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .base import OfflineData, Task
-    from .locking import OracleLocked
-    from .registry import make
-    from .scoring import percentile_scores
-    from .synthetic import synthetic
-
-_HOMES = {
-    "OfflineData": "base",
-    "OracleLocked": "locking",
-    "Task": "base",
-    "make": "registry",
-    "percentile_scores": "scoring",
-    "synthetic": "synthetic",
-}
-
-__all__ = ["OfflineData", "OracleLocked", "Task", "make", "percentile_scores", "synthetic"]
+    from .base import OfflineData as OfflineData
+    from .base import Task as Task
+    from .locking import OracleLocked as OracleLocked
+    from .registry import make as make
+    from .scoring import percentile_scores as percentile_scores
+    from .synthetic import synthetic as synthetic
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

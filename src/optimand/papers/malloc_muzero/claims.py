@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from optimand.combinatorial.memory_mapping.agent_claims import (
+from optimand.core.catalog import add_claim
+from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
+
+from .agents import (
     CLEAR,
     REAL,
     SEED,
@@ -15,8 +18,6 @@ from optimand.combinatorial.memory_mapping.agent_claims import (
     search_finds_the_optimum,
     strong_on_the_transformer,
 )
-from optimand.core.catalog import add_claim
-from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
 PAPER = "malloc-muzero"
 PROBLEMS = (

@@ -3,8 +3,8 @@
 import pytest
 
 from optimand.combinatorial.memory_mapping import Hardware, tiny_program
-from optimand.combinatorial.memory_mapping.agent_claims import found_by_the_agent
 from optimand.core.validation import OptimandError
+from optimand.papers.malloc_muzero.agents import found_by_the_agent
 from optimand.papers.malloc_muzero.claims import (
     METHODS,
     PROBLEMS,

@@ -12,7 +12,7 @@ from tests.running import entry, reader, runner
 import optimand.combinatorial.memory_mapping.methods  # noqa: F401 (registers them)
 from optimand.combinatorial.memory_mapping.family import adopt, describe
 from optimand.combinatorial.memory_mapping.game.simulator import Game
-from optimand.combinatorial.memory_mapping.loop import POSITIONS, judged
+from optimand.combinatorial.memory_mapping.loop import judged
 from optimand.combinatorial.memory_mapping.problems import (
     memory_program,
     read_bytes,
@@ -22,6 +22,7 @@ from optimand.combinatorial.memory_mapping.problems import (
 from optimand.core.contracts import Method
 from optimand.core.pictures import from_plain
 from optimand.core.recorder import Recorder, log_positions
+from optimand.core.running import POSITIONS
 from optimand.core.validation import OptimandError
 
 ENDING = ("xla-like", "memory-greedy", "first-fit", "best-fit")

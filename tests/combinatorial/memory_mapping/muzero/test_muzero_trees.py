@@ -117,6 +117,25 @@ def test_sequential_halving_visits_considered_actions_evenly(considered, simulat
     assert visits.max() >= simulations // (considered * rounds)
 
 
+@pytest.mark.parametrize(
+    ("considered", "simulations", "schedule"),
+    [
+        # m = 4, n = 10: ceil(log2 4) = 2 rounds; floor(10 / (2 * 4)) = 1 visit of each of 4, floor(10 / (2 * 2)) = 2 of
+        # each of 2; the two simulations that are left go to the last two, which never become one.
+        (4, 10, [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]),
+        # m = 3, n = 7: 2 rounds; 1 visit of 3, then floor(7 / 4) = 1 of the last two, twice.
+        (3, 7, [0, 0, 0, 1, 1, 2, 2]),
+        # m = 2, n = 5: 1 round; floor(5 / 2) = 2 visits of both, the fifth simulation begins another round of two.
+        (2, 5, [0, 0, 1, 1, 2]),
+        # m = 16, n = 22: floor(22 / (4 * 16)) = 0 is raised to one visit of each of 16; then one of 6 of the best 8.
+        (16, 22, [0] * 16 + [1] * 6),
+    ],
+)
+def test_the_schedule_is_that_of_sequential_halving(considered, simulations, schedule):
+    """Karnin et al. 2013 with the rule of Danihelka et al. 2022: max(1, floor(n / (ceil(log2 m) m_left))) visits."""
+    assert considered_visits(considered, simulations).tolist() == schedule
+
+
 def test_rules_refuse_bad_arguments():
     with pytest.raises(ValueError, match=r"root must be one of 'puct', 'gumbel'.*'alpha'"):
         make_rule("alpha", 8)

@@ -1,4 +1,4 @@
-"""The books of a game and its copies: moves made, their limit, and the best complete trajectory."""
+"""What a game and its copies share: moves made, their limit, and the best complete trajectory."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from optimand.core.running import BudgetSpent
+
 ENDLESS = 2**62
 
-
-class MovesSpent(BaseException):
-    """The game's limit of moves is reached: whoever gave the limit ends the solver here.
-
-    Not an ``Exception``, because a solver's own ``except Exception`` must not keep it going.
-    """
+MovesSpent = BudgetSpent
+"""The game's limit of moves is reached: whoever gave the limit ends the solver here."""
 
 
 @dataclass
-class Books:
+class MoveBudget:
     """What a game and its copies share."""
 
     limit: int = ENDLESS
@@ -31,9 +29,9 @@ class Books:
         """Moves that may still be made."""
         return self.limit - self.moves
 
-    def end(self) -> MovesSpent:
+    def end(self) -> BudgetSpent:
         """What is raised where more moves are asked for."""
-        return MovesSpent(f"the game's limit of {self.limit} moves is reached")
+        return BudgetSpent(f"the game's limit of {self.limit} moves is reached")
 
     def keep(self, time: float, decisions: NDArray[np.int64]) -> None:
         """Keep a complete trajectory if it is the best."""

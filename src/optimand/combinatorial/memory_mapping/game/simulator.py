@@ -5,7 +5,7 @@ output there), COPY prefetches it. A reward is the fall of the program's time, s
 all-slow time less the final time, exactly. The rules are those of :mod:`.kernels`, which also documents the arrays;
 rules of the paper that could not be checked in a source are replaced by a complete specification of our own.
 
-A :class:`Game` also keeps the books of whoever plays it: moves made and the best complete trajectory, shared by all
+A :class:`Game` also keeps count for whoever plays it: moves made and the best complete trajectory, shared by all
 copies, so that a budget holds however a solver searches. Code that calls the kernels directly on its own arrays
 reports its moves with :meth:`Game.charge` and what it found with :meth:`Game.offer`.
 """
@@ -37,7 +37,8 @@ from .kernels import (
     Ints,
 )
 from .layouts import Layout, Residency
-from .moves import ENDLESS, Books, MovesSpent
+from .moves import ENDLESS, MoveBudget
+from .moves import MovesSpent as MovesSpent
 from .program import MemoryProgram
 from .tracing import residencies_of, trace_layout
 
@@ -94,7 +95,7 @@ class Game:
         self.P, self.Q = kernels.pack_program(program, hardware, INFEASIBLE.index(infeasible))
         self.S, self.F = kernels.make_state(self.P)
         self._scratch = kernels.make_state(self.P)
-        self._books = Books(ENDLESS if limit is None else check_int("limit", limit, low=0))
+        self._budget = MoveBudget(ENDLESS if limit is None else check_int("limit", limit, low=0))
         self._references = program.references
         self.all_slow_time = float(self.Q[kernels.ALL_SLOW])
         fast = program.sizes[program.ref_buffer] / hardware.fast_bw
@@ -145,17 +146,17 @@ class Game:
     @property
     def moves(self) -> int:
         """Moves made with this game and its copies, over all episodes."""
-        return self._books.moves
+        return self._budget.moves
 
     @property
     def remaining(self) -> int | None:
         """Moves left; None without a limit."""
-        return None if self._books.limit == ENDLESS else self._books.left
+        return None if self._budget.limit == ENDLESS else self._budget.left
 
     @property
     def best(self) -> tuple[float, NDArray[np.int8]] | None:
         """Time and decisions of the best complete trajectory so far; None before the first."""
-        return None if self._books.actions is None else (self._books.time, self._books.actions.copy())
+        return None if self._budget.actions is None else (self._budget.time, self._budget.actions.copy())
 
     def legal(self) -> NDArray[np.bool_]:
         """Which of DROP, NOCOPY and COPY are legal: DROP and at most one other; one alone, or none at the end."""
@@ -180,13 +181,13 @@ class Game:
             ValueError: the action is illegal here, or the episode is over.
             MovesSpent: the limit is reached.
         """
-        books = self._books
-        if books.moves >= books.limit:
-            raise books.end()
+        budget = self._budget
+        if budget.moves >= budget.limit:
+            raise budget.end()
         reward: float = kernels.step(self.P, self.Q, self.S, self.F, int(action))
         if reward != reward:
             raise ValueError(self._complaint(action))
-        books.moves += 1
+        budget.moves += 1
         if self.S[POSITION] >= self._references and not self.S[FAILED]:
             self._keep(self.F[TIME], self.S)
         return reward
@@ -208,9 +209,9 @@ class Game:
             raise ValueError(f"fast must have one entry for each of {self._references} references, got {bits.shape}")
         s, f = self._scratch
         kernels.reset(self.P, self.Q, s, f)
-        self._books.moves += int(episodes.play(self.P, self.Q, s, f, bits, self._books.left))
+        self._budget.moves += int(episodes.play(self.P, self.Q, s, f, bits, self._budget.left))
         if s[POSITION] < self._references:
-            raise self._books.end()
+            raise self._budget.end()
         if s[FAILED]:
             return float("inf")
         self._keep(f[TIME], s)
@@ -236,13 +237,13 @@ class Game:
         seed = check_int("seed", seed) % 2**63
         moves, least, total, complete = episodes.play_random(
             self.P, self.Q, self.S, self.F, *self._scratch, best, seed, float(fast_probability), int(count),
-            self._books.left,
+            self._budget.left,
         )  # fmt: skip
-        self._books.moves += int(moves)
+        self._budget.moves += int(moves)
         if complete:
-            self._books.keep(least, best)
+            self._budget.keep(least, best)
         if complete < count:
-            raise self._books.end()
+            raise self._budget.end()
         return float(total / count)
 
     def snapshot(self) -> Snapshot:
@@ -267,10 +268,10 @@ class Game:
 
     def charge(self, moves: int) -> None:
         """Count moves made on the arrays directly; MovesSpent where that passes the limit."""
-        allowed = min(check_int("moves", moves, low=0), self._books.left)
-        self._books.moves += allowed
+        allowed = min(check_int("moves", moves, low=0), self._budget.left)
+        self._budget.moves += allowed
         if allowed < moves:
-            raise self._books.end()
+            raise self._budget.end()
 
     def offer(self, actions: ArrayLike) -> float:
         """Keep a complete trajectory found elsewhere if it is the best; it is replayed, uncounted, for its time.
@@ -294,13 +295,13 @@ class Game:
             OptimandError: no actions, and no complete trajectory yet.
         """
         if actions is None:
-            if self._books.actions is None:
+            if self._budget.actions is None:
                 raise OptimandError("layout needs actions before the first complete trajectory, got none")
-            actions = self._books.actions
+            actions = self._budget.actions
         return trace_layout(self, self._checked(actions))
 
     def _keep(self, time: Any, s: Ints) -> None:
-        self._books.keep(time, s[DECISIONS : DECISIONS + self._references])
+        self._budget.keep(time, s[DECISIONS : DECISIONS + self._references])
 
     def _checked(self, actions: ArrayLike) -> Ints:
         found = np.asarray(actions)

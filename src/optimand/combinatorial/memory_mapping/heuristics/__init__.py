@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 from optimand.core.validation import check_choice
 
 if TYPE_CHECKING:
-    from .cp_sat import lower_bound
-    from .xla_like import buffer_priorities, xla_mapping
+    from .cp_sat import lower_bound as lower_bound
+    from .xla_like import buffer_priorities as buffer_priorities
+    from .xla_like import xla_mapping as xla_mapping
 
 # The solvers by name: module and function.
 SOLVERS: dict[str, tuple[str, str]] = {
@@ -29,10 +30,6 @@ SOLVERS: dict[str, tuple[str, str]] = {
     "cp-sat": ("cp_sat", "solve"),
     "portfolio": ("portfolio", "solve"),
 }
-
-_HOMES = {"buffer_priorities": "xla_like", "lower_bound": "cp_sat", "xla_mapping": "xla_like"}
-
-__all__ = ["SOLVERS", "buffer_priorities", "get_solver", "lower_bound", "xla_mapping"]
 
 
 def get_solver(name: str) -> Any:
@@ -50,9 +47,4 @@ def get_solver(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{module}"), function)
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

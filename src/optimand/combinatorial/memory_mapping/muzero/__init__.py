@@ -6,41 +6,20 @@ checkpoints; ``search`` has the batched trees.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .books import Best
-    from .network import ModelNet, PolicyValueNet
-    from .settings import Settings
-    from .solvers import mcts, muzero, muzero_learned
-    from .trainer import Round, Trainer
-
-_HOMES = {
-    "Best": "books",
-    "ModelNet": "network",
-    "PolicyValueNet": "network",
-    "Round": "trainer",
-    "Settings": "settings",
-    "Trainer": "trainer",
-    "mcts": "solvers",
-    "muzero": "solvers",
-    "muzero_learned": "solvers",
-}
-
-__all__ = [
-    "Best",
-    "ModelNet",
-    "PolicyValueNet",
-    "Round",
-    "Settings",
-    "Trainer",
-    "mcts",
-    "muzero",
-    "muzero_learned",
-]
+    from .incumbents import Best as Best
+    from .network import ModelNet as ModelNet
+    from .network import PolicyValueNet as PolicyValueNet
+    from .settings import Settings as Settings
+    from .solvers import mcts as mcts
+    from .solvers import muzero as muzero
+    from .solvers import muzero_learned as muzero_learned
+    from .trainer import Round as Round
+    from .trainer import Trainer as Trainer
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -12,8 +12,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.game import arrays as k
 from optimand.core.compiled import compiled
+
+from ..game import arrays as k
 
 CYCLES = (1, 2, 4, 8, 16, 32)
 STATIC = 11

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.game.simulator import Game
-from optimand.combinatorial.memory_mapping.heuristics.evolution import evolve
-from optimand.combinatorial.memory_mapping.heuristics.xla_like import xla_mapping
-from optimand.combinatorial.memory_mapping.muzero.search.board import Board
+from ..game.simulator import Game
+from ..heuristics.evolution import evolve
+from ..heuristics.xla_like import xla_mapping
+from .search.board import Board
 
 FLIPS = np.array([1, 1, 2, 3, 4, 6])
 
@@ -20,7 +20,7 @@ def climb(board: Board, g: int, bits: NDArray[np.bool_], time: float, tries: int
     """Improve an action string in place by a (1 + 1) evolution that accepts ties; see ``heuristics.evolution``.
 
     Args:
-        board: the programs; what is found is not offered to its books.
+        board: the programs; what is found is not offered to its games' incumbents.
         g: the program.
         bits: (R,), improved in place.
         time: seconds of ``bits``; infinite for unknown.

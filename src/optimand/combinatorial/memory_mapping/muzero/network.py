@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from optimand.combinatorial.memory_mapping.muzero.search.inference import Mlp, pack_mlp
-from optimand.combinatorial.memory_mapping.muzero.search.learned import ModelNets
 from optimand.core.validation import OptimandError, check_int
+
+from .search.inference import Mlp, pack_mlp
+from .search.learned import ModelNets
 
 
 def perceptron(sizes: Sequence[int], generator: torch.Generator, *, zero_from: int | None = None) -> nn.Sequential:

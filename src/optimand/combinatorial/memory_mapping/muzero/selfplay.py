@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.game import arrays as k
-from optimand.combinatorial.memory_mapping.game.episodes import play
-from optimand.combinatorial.memory_mapping.game.kernels import reset
-from optimand.combinatorial.memory_mapping.muzero.features import DYNAMIC, GRID, write_features, write_grid
-from optimand.combinatorial.memory_mapping.muzero.replay import Episode, Replay
-from optimand.combinatorial.memory_mapping.muzero.search.board import (
+from optimand.core.compiled import compiled
+
+from ..game import arrays as k
+from ..game.episodes import play
+from ..game.kernels import reset
+from .features import DYNAMIC, GRID, write_features, write_grid
+from .replay import Episode, Replay
+from .search.board import (
     Board,
     begin,
     decide,
@@ -25,11 +27,10 @@ from optimand.combinatorial.memory_mapping.muzero.search.board import (
     keep_best,
     saved,
 )
-from optimand.combinatorial.memory_mapping.muzero.search.exact import ExactSearch
-from optimand.combinatorial.memory_mapping.muzero.search.learned import ModelNets, ModelSearch, Outcome
-from optimand.combinatorial.memory_mapping.muzero.search.rules import make_rule
-from optimand.combinatorial.memory_mapping.muzero.settings import Settings
-from optimand.core.compiled import compiled
+from .search.exact import ExactSearch
+from .search.learned import ModelNets, ModelSearch, Outcome
+from .search.rules import make_rule
+from .settings import Settings
 
 
 @compiled(error_model="numpy")

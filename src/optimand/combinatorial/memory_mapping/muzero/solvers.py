@@ -1,8 +1,8 @@
 """mallocMuZero as solvers of ``map_memory`` and of the family: iterators that play on a game without end.
 
 ``mcts`` searches without a network, ``muzero`` with a trained one over the exact game, ``muzero-learned`` over a model
-that is learned as well. Each keeps its books, so that what the search found can be told from demonstrations and local
-search; the game itself keeps the best of all.
+that is learned as well. Each keeps its incumbents by source, so that what the search found can be told from
+demonstrations and local search; the game itself keeps the best of all.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from optimand.combinatorial.memory_mapping.game.arrays import POSITION
-from optimand.combinatorial.memory_mapping.game.simulator import Game
-from optimand.combinatorial.memory_mapping.muzero.settings import Settings
-from optimand.combinatorial.memory_mapping.muzero.trainer import Round, Trainer
+from ..game.arrays import POSITION
+from ..game.simulator import Game
+from .settings import Settings
+from .trainer import Round, Trainer
 
 MCTS = Settings(model="none", guide="adaptive", lanes=2, local_share=0.25)
 MUZERO = Settings(model="exact", root="puct")

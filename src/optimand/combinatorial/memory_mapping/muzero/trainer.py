@@ -1,4 +1,4 @@
-"""The agent on one or several games: demonstrations, self-play, training, reanalysis, local search, and its books."""
+"""The agent on one or several games: demonstrations, self-play, training, reanalysis, local search, incumbents."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.game import arrays as k
-from optimand.combinatorial.memory_mapping.game.simulator import Game
-from optimand.combinatorial.memory_mapping.muzero.books import Best, Books
-from optimand.combinatorial.memory_mapping.muzero.features import DYNAMIC
-from optimand.combinatorial.memory_mapping.muzero.improving import climb, strings_of
-from optimand.combinatorial.memory_mapping.muzero.replay import Episode, Replay
-from optimand.combinatorial.memory_mapping.muzero.search.board import make_board
-from optimand.combinatorial.memory_mapping.muzero.selfplay import Play, Player, actions_of, episode_of
-from optimand.combinatorial.memory_mapping.muzero.settings import Settings
 from optimand.core.validation import OptimandError, check_int
+
+from ..game import arrays as k
+from ..game.simulator import Game
+from .features import DYNAMIC
+from .improving import climb, strings_of
+from .incumbents import Best, Incumbents
+from .replay import Episode, Replay
+from .search.board import make_board
+from .selfplay import Play, Player, actions_of, episode_of
+from .settings import Settings
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Trainer:
         self.begun = False
         self.waiting: list[tuple[int, NDArray[np.bool_]]] | None = None  # demonstrations; None before the first
         self.searched = 0  # moves of searches that the local search may still match
-        self.books = Books(self.games, self.board)
+        self.incumbents = Incumbents(self.games, self.board)
         self.workers: Any = None
         self.playing: Play | None = None  # the episodes of a round that has not ended
         self._packed: Any = None  # the network of this round as the searches want it
@@ -83,7 +84,7 @@ class Trainer:
     @property
     def best(self) -> list[Best]:
         """For each game, and then each game at twice the capacity if there is a curriculum, who found what."""
-        return self.books.best
+        return self.incumbents.best
 
     def rounds(self, count: int | None = None) -> Iterator[Round]:
         """Rounds until ``count`` were made, or without end; MovesSpent ends them where a game has a limit."""
@@ -120,12 +121,12 @@ class Trainer:
         which = self._programs_of(self.turn)
         if self.settings.workers and self.playing is None:
             return self._finish(which, self._spread(which))
-        self.books.open()
+        self.incumbents.open()
         if self.playing is None:
             seeds, temperature = self._seeds_of(which)
             self.playing = self.player.start(which, seeds, temperature=temperature)
         complete = self.player.over(self.playing) or self.player.advance(self._net(), self.playing)
-        self.searched += self.books.close(complete)
+        self.searched += self.incumbents.close(complete)
         if not self.player.over(self.playing):
             return None
         episodes, self.playing = self.player.episodes(self.playing), None
@@ -139,9 +140,9 @@ class Trainer:
             self.replay.add(episode)
             decided += len(episode.actions)
         if self.settings.reanalyse and self.learner and decided:
-            self.books.open()
+            self.incumbents.open()
             at = self.replay.sample(round(self.settings.reanalyse * decided), self.rng).at
-            self.books.close(self.player.reanalyse(net, self.replay, at, self.rng))
+            self.incumbents.close(self.player.reanalyse(net, self.replay, at, self.rng))
         loss = float("nan")
         if self.learner:
             loss = self.learner.update(self.settings.updates * len(which), self.rng)
@@ -166,18 +167,18 @@ class Trainer:
             MovesSpent: a game's limit is reached.
         """
         settings = Settings.of(self.settings, simulations=simulations or self.settings.simulations)
-        books = self.books
+        incumbents = self.incumbents
         if games is not None:
             others = _as_games(games)
             board = make_board([(game.P, game.Q) for game in others], position=settings.position)
-            books = Books(others, board)
-        player = Player(books.board, settings)
-        books.open()
+            incumbents = Incumbents(others, board)
+        player = Player(incumbents.board, settings)
+        incumbents.open()
         net = self.learner.packed() if self.learner else None
-        count = len(books.games)
+        count = len(incumbents.games)
         seeds = [_seed(self.seed, 2, g, 0) for g in range(count)]
         episodes = player.play(net, list(range(count)), seeds, explore=False)
-        books.close(episodes is not None)
+        incumbents.close(episodes is not None)
         assert episodes is not None
         return [float(episode.rewards.sum()) for episode in episodes]
 
@@ -219,7 +220,7 @@ class Trainer:
         self.replay.load_state_dict(state["replay"])
         if self.learner:
             self.learner.load_state_dict(copy.deepcopy(state["learner"]))
-        self.books.load(state["best"])
+        self.incumbents.load(state["best"])
 
     def close(self) -> None:
         """End the processes that play, if there are any."""
@@ -232,7 +233,7 @@ class Trainer:
     def _make_learner(self) -> Any:
         if self.settings.model == "none":
             return None
-        from optimand.combinatorial.memory_mapping.muzero.training import Learner, make_net
+        from .training import Learner, make_net
 
         net = make_net(self.features, self.settings, _seed(self.seed, 3, 0, 0) % 2**31)
         return Learner(net, self.replay, self.settings) if net is not None else None
@@ -257,17 +258,17 @@ class Trainer:
     def _spread(self, which: list[int]) -> list[Episode]:
         """The episodes of a round, played by processes."""
         if self.workers is None:
-            from optimand.combinatorial.memory_mapping.muzero.workers import Workers
+            from .workers import Workers
 
             self.workers = Workers(self.settings.workers, self.board, self.settings)
         seeds, temperature = self._seeds_of(which)
-        self.books.open()
+        self.incumbents.open()
         try:
             episodes = self.workers.play(self.board, self._net(), which, seeds, temperature=temperature)
         except BaseException:  # answers to this round must not be taken for those to the next
             self.close()
             raise
-        self.searched += self.books.close(episodes is not None)
+        self.searched += self.incumbents.close(episodes is not None)
         found: list[Episode] = episodes
         return found
 
@@ -296,12 +297,12 @@ class Trainer:
 
     def _demonstrate(self, g: int, fast: NDArray[np.bool_], repeats: int = 1, source: str = "demonstrations") -> None:
         """Play a string, put it into the replay, and note it without crediting it to the agent."""
-        self.books.open()
+        self.incumbents.open()
         found = episode_of(self.board, g, fast, grid=self.settings.grid)
-        self.books.close(found is not None)
+        self.incumbents.close(found is not None)
         assert found is not None
         time, actions, episode = found
-        self.books.keep(source, g, time, actions)
+        self.incumbents.keep(source, g, time, actions)
         for _ in range(repeats):
             self.replay.add(episode)
 
@@ -314,11 +315,11 @@ class Trainer:
             start, known = self.best[g].overall, self.best[g].time
             fast = np.ones(references, np.bool_) if start is None else start > 0
             tries, seed = max(1, int(share / references)), int(self.rng.integers(2**31))
-            self.books.open()
+            self.incumbents.open()
             time, complete = climb(self.board, g, fast, known, tries, seed)
             if time < known:
-                self.books.keep("local", g, time, actions_of(self.board, g, fast))
-            self.books.close(complete)
+                self.incumbents.keep("local", g, time, actions_of(self.board, g, fast))
+            self.incumbents.close(complete)
             if time < known:
                 self._demonstrate(g, fast, repeats=3, source="local")
 

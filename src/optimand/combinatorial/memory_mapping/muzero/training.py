@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from optimand.combinatorial.memory_mapping.muzero.network import ModelNet, PolicyValueNet
-from optimand.combinatorial.memory_mapping.muzero.replay import Replay
-from optimand.combinatorial.memory_mapping.muzero.settings import Settings
+from .network import ModelNet, PolicyValueNet
+from .replay import Replay
+from .settings import Settings
 
 Net = PolicyValueNet | ModelNet
 

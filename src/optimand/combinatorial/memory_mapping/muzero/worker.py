@@ -24,7 +24,7 @@ def watch_parent(parent: int) -> None:
 
 def serve(source: BinaryIO, target: BinaryIO) -> None:
     """Answer requests until the input ends: first a board with settings, then batches of episodes."""
-    from optimand.combinatorial.memory_mapping.muzero.selfplay import Player
+    from .selfplay import Player
 
     player: Player | None = None
     while True:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.muzero.replay import Episode
-from optimand.combinatorial.memory_mapping.muzero.search.board import Board
-from optimand.combinatorial.memory_mapping.muzero.settings import Settings
 from optimand.core.validation import OptimandError
+
+from .replay import Episode
+from .search.board import Board
+from .settings import Settings
 
 
 class Workers:

@@ -9,29 +9,17 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .intervals import Intervals, check_packing, read_minimalloc, write_minimalloc
-    from .solve import METHODS, pack
-
-_HOMES = {
-    "METHODS": "solve",
-    "Intervals": "intervals",
-    "check_packing": "intervals",
-    "pack": "solve",
-    "read_minimalloc": "intervals",
-    "write_minimalloc": "intervals",
-}
-
-__all__ = ["METHODS", "Intervals", "check_packing", "pack", "read_minimalloc", "write_minimalloc"]
+    from .intervals import Intervals as Intervals
+    from .intervals import check_packing as check_packing
+    from .intervals import read_minimalloc as read_minimalloc
+    from .intervals import write_minimalloc as write_minimalloc
+    from .solve import METHODS as METHODS
+    from .solve import pack as pack
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

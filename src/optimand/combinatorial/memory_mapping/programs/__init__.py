@@ -9,40 +9,18 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .files import read_program, write_program
-    from .hlo import from_hlo_text
-    from .library import RECORDED, hardware_of, recorded
-    from .torch_graph import from_torch_export
-
-_HOMES = {
-    "RECORDED": "library",
-    "from_hlo_text": "hlo",
-    "from_torch_export": "torch_graph",
-    "hardware_of": "library",
-    "read_program": "files",
-    "recorded": "library",
-    "write_program": "files",
-}
-
-__all__ = [
-    "RECORDED",
-    "from_hlo_text",
-    "from_torch_export",
-    "hardware_of",
-    "read_program",
-    "recorded",
-    "write_program",
-]
+    from .files import read_program as read_program
+    from .files import write_program as write_program
+    from .hlo import from_hlo_text as from_hlo_text
+    from .library import RECORDED as RECORDED
+    from .library import hardware_of as hardware_of
+    from .library import recorded as recorded
+    from .torch_graph import from_torch_export as from_torch_export
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -8,22 +8,14 @@ stream.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .structure import ENGINES, DynamicSubmodular
-    from .window import SlidingWindow
-
-_HOMES = {"ENGINES": "structure", "DynamicSubmodular": "structure", "SlidingWindow": "window"}
-
-__all__ = ["ENGINES", "DynamicSubmodular", "SlidingWindow"]
+    from .structure import ENGINES as ENGINES
+    from .structure import DynamicSubmodular as DynamicSubmodular
+    from .window import SlidingWindow as SlidingWindow
 
 
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.game import arrays as k
-from optimand.combinatorial.memory_mapping.game.kernels import reset, step
-from optimand.combinatorial.memory_mapping.muzero.features import static_features, uses_after
 from optimand.core.compiled import compiled
+
+from ...game import arrays as k
+from ...game.kernels import reset, step
+from ..features import static_features, uses_after
 
 
 class Board(NamedTuple):

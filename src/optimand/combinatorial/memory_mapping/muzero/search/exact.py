@@ -14,8 +14,10 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.muzero.features import DYNAMIC, GRID, write_features, write_grid
-from optimand.combinatorial.memory_mapping.muzero.search.board import (
+from optimand.core.compiled import compiled
+
+from ..features import DYNAMIC, GRID, write_features, write_grid
+from .board import (
     Board,
     copy_state,
     decide,
@@ -24,9 +26,9 @@ from optimand.combinatorial.memory_mapping.muzero.search.board import (
     play_out,
     saved,
 )
-from optimand.combinatorial.memory_mapping.muzero.search.inference import Mlp, mlp_width, run_mlp
-from optimand.combinatorial.memory_mapping.muzero.search.learned import Outcome
-from optimand.combinatorial.memory_mapping.muzero.search.trees import (
+from .inference import Mlp, mlp_width, run_mlp
+from .learned import Outcome
+from .trees import (
     GUMBEL_AT,
     NONE,
     RAW,
@@ -46,7 +48,6 @@ from optimand.combinatorial.memory_mapping.muzero.search.trees import (
     root_result,
     set_prior,
 )
-from optimand.core.compiled import compiled
 
 ACTIONS = 2
 Evaluator = Callable[[NDArray[np.float32], "NDArray[np.uint8] | None"], tuple[NDArray, NDArray]]

@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.muzero.search.inference import Mlp, mlp_width, run_mlp
-from optimand.combinatorial.memory_mapping.muzero.search.trees import (
+from optimand.core.compiled import compiled
+
+from .inference import Mlp, mlp_width, run_mlp
+from .trees import (
     GUMBEL_AT,
     LOGIT,
     NONE,
@@ -31,7 +33,6 @@ from optimand.combinatorial.memory_mapping.muzero.search.trees import (
     root_result,
     set_prior,
 )
-from optimand.core.compiled import compiled
 
 
 class ModelNets(NamedTuple):

@@ -7,8 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.muzero.search.trees import GUMBEL, RULES, Rule
 from optimand.core.validation import check_choice, check_int, check_number
+
+from .trees import GUMBEL, RULES, Rule
 
 
 def make_rule(

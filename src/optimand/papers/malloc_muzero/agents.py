@@ -6,10 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from optimand.core.claims import Finding
+from optimand.core.running import BudgetSpent
 
 if TYPE_CHECKING:
-    from .game.hardware import Hardware
-    from .game.program import MemoryProgram
+    from optimand.combinatorial.memory_mapping.game.hardware import Hardware
+    from optimand.combinatorial.memory_mapping.game.program import MemoryProgram
 
 REAL = ("transformer", "mlp", "convnet", "attention", "lstm", "jax-mlp-training", "jax-attention")
 # Seed of the claims that need no study; the agents' defaults were chosen on seed 0.
@@ -30,9 +31,9 @@ TINY = {
 
 def faster_by_the_search_alone() -> Finding:
     """What the agent's own searches found against the XLA-like heuristic: no local search, no demonstration counted."""
-    from .game.simulator import Game
-    from .heuristics.xla_like import xla_mapping
-    from .problems import memory_program
+    from optimand.combinatorial.memory_mapping.game.simulator import Game
+    from optimand.combinatorial.memory_mapping.heuristics.xla_like import xla_mapping
+    from optimand.combinatorial.memory_mapping.problems import memory_program
 
     ratios, greedy = {}, 0
     for name, capacity in (("transformer", "1MiB"), *((name, "") for name in REAL)):
@@ -63,11 +64,11 @@ def found_by_the_agent(
     """
     import numpy as np
 
-    from .game.simulator import Game, MovesSpent
-    from .muzero.solvers import SOLVERS
+    from optimand.combinatorial.memory_mapping.game.simulator import Game
+    from optimand.combinatorial.memory_mapping.muzero.solvers import SOLVERS
 
     solver = SOLVERS[method](Game(program, hardware, limit=moves), np.random.default_rng(SEED), local_share=0.0)
-    with contextlib.suppress(MovesSpent):
+    with contextlib.suppress(BudgetSpent):
         while rounds is None or solver.trainer.turn < rounds:
             next(solver)
     return float(solver.trainer.best[0].times["agent"])
@@ -75,8 +76,8 @@ def found_by_the_agent(
 
 def strong_on_the_transformer() -> Finding:
     """``muzero`` and ``mcts`` against the XLA-like heuristic at four capacities; demonstrations do not count."""
-    from .heuristics.xla_like import xla_mapping
-    from .programs import hardware_of, recorded
+    from optimand.combinatorial.memory_mapping.heuristics.xla_like import xla_mapping
+    from optimand.combinatorial.memory_mapping.programs import hardware_of, recorded
 
     ratios, short = {}, []
     program = recorded("transformer")
@@ -100,10 +101,10 @@ def better_than_untrained() -> Finding:
     """Mean return on programs that were not trained on, against the same search without training."""
     import numpy as np
 
-    from .game.simulator import Game
-    from .heuristics.xla_like import xla_mapping
-    from .muzero import Trainer
-    from .programs import hardware_of, recorded
+    from optimand.combinatorial.memory_mapping.game.simulator import Game
+    from optimand.combinatorial.memory_mapping.heuristics.xla_like import xla_mapping
+    from optimand.combinatorial.memory_mapping.muzero import Trainer
+    from optimand.combinatorial.memory_mapping.programs import hardware_of, recorded
 
     held_out = ("mlp", "convnet", "attention", "lstm")
     others = [name for name in REAL if name not in held_out]
@@ -133,7 +134,7 @@ def better_than_untrained() -> Finding:
 
 def learned_model_is_as_good() -> Finding:
     """The best of the searches with a learned model against that of searches of the game, after the same episodes."""
-    from .problems import memory_program
+    from optimand.combinatorial.memory_mapping.problems import memory_program
 
     ratios = {}
     for name, capacity in LEARNED_ON:
@@ -164,10 +165,10 @@ def search_finds_the_optimum() -> Finding:
 
 def _searched(capacity: int, seed: int) -> float:
     """Time saved by the best of an untrained search, playouts included; one episode at a time, temperature 1."""
-    from .game.hardware import Hardware
-    from .game.program import tiny_program
-    from .game.simulator import Game
-    from .muzero import Trainer
+    from optimand.combinatorial.memory_mapping.game.hardware import Hardware
+    from optimand.combinatorial.memory_mapping.game.program import tiny_program
+    from optimand.combinatorial.memory_mapping.game.simulator import Game
+    from optimand.combinatorial.memory_mapping.muzero import Trainer
 
     trainer = Trainer(
         Game(tiny_program(), Hardware.preset("tiny", capacity=capacity)), seed, model="none", root="puct",

@@ -1,4 +1,4 @@
-"""Who found what: best times and trajectories of a game by source, and the moves of all."""
+"""Incumbents, by who found them: best times and trajectories of a game by source, and the moves of all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.combinatorial.memory_mapping.game.arrays import R
-from optimand.combinatorial.memory_mapping.game.simulator import Game, MovesSpent
-from optimand.combinatorial.memory_mapping.muzero.search.board import Board
+from optimand.core.running import BudgetSpent
+
+from ..game.arrays import R
+from ..game.simulator import Game
+from .search.board import Board
 
 SOURCES = ("demonstrations", "agent", "local")
 
@@ -42,7 +44,7 @@ class Best:
         return min(self.times.values())
 
 
-class Books:
+class Incumbents:
     """Charges games for what a board spends, offers them what is found on it, and remembers who found it.
 
     Args:
@@ -71,7 +73,7 @@ class Books:
         """Charge the moves since ``open``, take over what the agent found, and return the moves.
 
         Raises:
-            MovesSpent: not ``complete``, that is, the moves of a program ran out.
+            BudgetSpent: not ``complete``, that is, the moves of a program ran out.
         """
         board = self.board
         spent = self._before - board.moves
@@ -84,7 +86,7 @@ class Books:
                 remaining = self.owner(g).remaining
                 if left <= 0 and remaining is not None:
                     self.owner(g).charge(remaining + 1)
-            raise MovesSpent("the moves of a process's share ran out")
+            raise BudgetSpent("the moves of a process's share ran out")
         return int(spent.sum())
 
     def keep(self, source: str, g: int, time: float, actions: NDArray) -> None:
@@ -93,7 +95,7 @@ class Books:
             self.games[g].offer(actions)
 
     def load(self, best: list[Best]) -> None:
-        """Take over the best trajectories of other books of the same games."""
+        """Take over the best trajectories of other incumbents of the same games."""
         self.best = copy.deepcopy(best)
         for g, found in enumerate(self.best):
             self.board.best_time[g] = found.times["agent"]
