@@ -32,7 +32,7 @@ compare: $(INSTALLED) ## Compare five optimizers on two real problems, with equa
 	$(BIN)/optimand compare digits-mlp byte-lm --methods adamw,sgd,lion,lion-k-nuclear,exadam --seeds 3 --tune 10
 
 test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks at the page too)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
 
 reproduce: $(INSTALLED) ## Check the headline claims of every implemented paper at full size
 	for paper in $(PAPERS); do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done
