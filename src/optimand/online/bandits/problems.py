@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_int, check_number
 
+from ..engine.running import RepeatedProblem, run_repetitions
 from .family import BanditTask, rehearse
 
 if TYPE_CHECKING:
@@ -26,18 +27,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BanditProblem:
+class BanditProblem(RepeatedProblem):
     """A bandit to play for a budget of pulls.
 
     Attributes:
-        name: what users type.
         make: makes the environment of a split (``valid`` or ``test``) for a budget.
-        summary: one line.
-        budget: pulls by default.
-        reps: repetitions on each split.
-        target: regret that counts for time-to-target, or None.
         metrics: what is recorded, each with the comparator that it measures regret against.
-        methods: compared by default; none for those of the family.
 
     Example:
         >>> from optimand.core.recorder import Recorder
@@ -49,30 +44,16 @@ class BanditProblem:
         True
     """
 
-    name: str
     make: Callable[[str, int], Environment]
-    summary: str
     budget: int = 10_000
-    reps: int = 100
-    target: float | None = None
     metrics: Mapping[str, str] = field(default_factory=lambda: {"regret": "best-arm"})
-    methods: tuple[str, ...] = ()
 
     family: ClassVar[str] = "bandits"
     unit: ClassVar[str] = "pulls"
     metric: ClassVar[str] = "regret"
-    direction: ClassVar[Literal["min", "max"]] = "min"
-
-    def __post_init__(self) -> None:
-        check_int("budget", self.budget, low=1)
-        check_int("reps", self.reps, low=1)
-        if not callable(self.make):
-            raise TypeError(f"make must be a function of a split and a budget, got {self.make!r:.60}")
 
     def run(self, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder) -> None:
         """Simulate the repetitions; see :func:`optimand.online.engine.running.run_repetitions`."""
-        from ..engine.running import run_repetitions
-
         settings = method.hyper(hyper)
         with contextlib.suppress(Exception):  # what fails here is reported by the run itself
             # Loops are compiled, and classifiers fitted, before a method's clock counts it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from optimand.core.catalog import Method, problem
 from optimand.core.recorder import Recorder
@@ -17,24 +17,17 @@ from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int, check_number
 
 from ..engine.contracts import Environment
-from ..engine.running import run_repetitions
+from ..engine.running import SPLITS, RepeatedProblem, run_repetitions
 from .family import known_of, make_learner
-
-SPLITS = ("valid", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnlineConvexProblem:
-    """Rounds of convex losses, for a block of repetitions.
+class OnlineConvexProblem(RepeatedProblem):
+    """Rounds of convex losses, for a block of repetitions; the budget is also the horizon.
 
     Attributes:
-        name: what users type.
         make: makes the environment of a split, ``valid`` or ``test``.
-        summary: one line.
-        budget: rounds by default; also the horizon.
         metrics: names of what is recorded, each with the environment's comparator; the first one ranks methods.
-        reps: repetitions in a run.
-        target: always None: regret has no natural goal.
 
     Example:
         >>> from optimand.core.recorder import Recorder
@@ -45,23 +38,13 @@ class OnlineConvexProblem:
         True
     """
 
-    name: str
     make: Callable[[str], Environment]
-    summary: str
     budget: int = 2000
     metrics: Mapping[str, str] = field(default_factory=lambda: {"regret": "fixed"})
     reps: int = 20
-    target: float | None = None
 
     family: ClassVar[str] = "online-convex"
     unit: ClassVar[str] = "rounds"
-    direction: ClassVar[Literal["min", "max"]] = "min"
-
-    def __post_init__(self) -> None:
-        check_int("budget", self.budget, low=1)
-        check_int("reps", self.reps, low=1)
-        if not callable(self.make):
-            raise TypeError(f"make must be a function of a split, got {self.make!r:.60}")
 
     @property
     def metric(self) -> str:

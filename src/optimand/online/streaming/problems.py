@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from optimand.core.catalog import Method, problem
 from optimand.core.recorder import Recorder
@@ -19,6 +19,7 @@ from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int
 
 from ..engine.contracts import Spec
+from ..engine.running import RepeatedProblem, run_repetitions
 from .family import make_learner
 
 if TYPE_CHECKING:
@@ -26,16 +27,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamingProblem:
+class StreamingProblem(RepeatedProblem):
     """Streams of arms, many repetitions in a run.
 
     Attributes:
-        name: what users type.
         make: makes the instances.
         arms: ``K``.
-        summary: one line.
-        budget: trials by default.
-        reps: repetitions on each split.
 
     Example:
         >>> from optimand.core.recorder import Recorder
@@ -48,32 +45,24 @@ class StreamingProblem:
         (True, 2.0)
     """
 
-    name: str
     make: Callable[[], Instances]
     arms: int
-    summary: str
-    budget: int
-    reps: int = 100
-    target: float | None = None
 
     family: ClassVar[str] = "streaming-bandits"
     unit: ClassVar[str] = "trials"
     metric: ClassVar[str] = "regret_share"
-    direction: ClassVar[Literal["min", "max"]] = "min"
 
     def __post_init__(self) -> None:
         check_int("K", self.arms, low=1)
-        check_int("budget", self.budget, low=1)
+        super().__post_init__()
         if self.budget < self.arms:
             raise ValueError(f"budget must be at least the number of arms, K={self.arms}, got {self.budget}")
-        check_int("reps", self.reps, low=1)
 
     def run(self, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder) -> None:
         """Run ``method`` once, ``reps`` repetitions on each split.
 
         Regret is recorded from a twentieth of ``K/eps^2`` trials on: before it, all learners pull their first arms.
         """
-        from ..engine.running import run_repetitions
         from .environment import StreamingBandit
         from .family import rehearse
 
