@@ -50,7 +50,7 @@ class KingPlan(NamedTuple):
 
 @dataclass
 class Compiled:
-    """A compiled loop ``run(*accounts, *counts, *state, target)`` with what it works on.
+    """A compiled loop ``run(accounts, *counts, *state, target)`` with what it works on.
 
     Attributes:
         run: the loop.
