@@ -16,10 +16,8 @@ import numpy as np
 from optimand.core.validation import check_int, check_number
 
 from .domains import Ball, Box, Unconstrained
-from .gradient_learner import GradientLearner, check_euclidean
+from .gradient_learner import Array, GradientLearner, check_euclidean
 from .implicit import check_loss, implicit_step
-
-Array = np.ndarray
 
 FIRST_HORIZON = 32
 

@@ -25,10 +25,8 @@ import numpy as np
 from optimand.core.validation import OptimandError
 
 from . import losses
-from .domains import Ball
+from .domains import Array, Ball
 from .linear_model_step import SEARCH_STEPS, linear_model_step
-
-Array = np.ndarray
 
 NEWTON_STEPS = 60
 GRADIENT_STEPS = 3000

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import losses
-from .domains import Ball
+from .domains import Array, Ball
 
-Array = np.ndarray
 # By three inner products: |anchor - center|^2, eta <a, anchor - center>, and |eta a|^2.
 Squares = tuple[Array, Array, Array]
 

@@ -91,19 +91,17 @@ class LinearLearner(Learner):
 
     def fuse(self, env: Environment) -> Callable[[int], None] | None:
         """A compiled loop with an environment of stochastic arms; None for another."""
-        from ..bandits.environments import StochasticBandit
+        from ..bandits.environments import plain_arms
 
-        # An environment, or a learner, that steps in its own way must be asked.
-        if not isinstance(env, StochasticBandit) or type(env).step is not StochasticBandit.step:
-            return None
-        if type(self).act is not LinearLearner.act or type(self).update is not LinearLearner.update:
+        arms = plain_arms(env, self, LinearLearner)
+        if arms is None:
             return None
         from .linear_steps import play
 
         def run(rounds: int) -> None:
             if rounds > 0:
                 play(
-                    self.thompson, env.law, env._arm_state, self.features, self._state(), self.rounds, rounds,
+                    self.thompson, arms.law, arms._arm_state, self.features, self._state(), self.rounds, rounds,
                     self.width(), *self._stream(rounds), self._last,
                 )  # fmt: skip
                 self.rounds += rounds
