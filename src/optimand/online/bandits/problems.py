@@ -18,6 +18,7 @@ from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_int, check_number
 
+from .. import bandits
 from ..engine.running import RepeatedProblem, run_repetitions
 from .family import BanditTask, rehearse
 
@@ -91,9 +92,7 @@ def bernoulli_bandit(
     means = _listed(means)
 
     def make(split: str, budget: int) -> Environment:
-        from .environments import BernoulliBandit
-
-        return BernoulliBandit((lambda draws: draws.uniform(arms)) if means is None else means)
+        return bandits.BernoulliBandit((lambda draws: draws.uniform(arms)) if means is None else means)
 
     make("test", budget)
     how = "drawn uniformly" if means is None else f"{min(means):g} to {max(means):g}"
@@ -124,9 +123,7 @@ def gaussian_bandit(
     means = _listed(means)
 
     def make(split: str, budget: int) -> Environment:
-        from .environments import GaussianBandit
-
-        return GaussianBandit((lambda draws: spread * draws.normal(arms)) if means is None else means, sigma)
+        return bandits.GaussianBandit((lambda draws: spread * draws.normal(arms)) if means is None else means, sigma)
 
     make("test", budget)
     how = f"normal with deviation {spread:g}" if means is None else f"{min(means):g} to {max(means):g}"
@@ -154,15 +151,13 @@ def changing_bandit(arms: int = 5, segments: int = 5, reps: int = 100, budget: i
     check_int("segments", segments, low=2)
 
     def make(split: str, budget: int) -> Environment:
-        from .environments import BernoulliBandit
-
         lasting = min(segments, budget)  # a segment has a pull at least
 
         def means(draws: Draws) -> np.ndarray:
             drawn = draws.uniform(segments, arms)
             return drawn[:, :lasting] if lasting > 1 else drawn[:, 0]
 
-        return BernoulliBandit(means, changes=[budget * k // lasting for k in range(1, lasting)])
+        return bandits.BernoulliBandit(means, changes=[budget * k // lasting for k in range(1, lasting)])
 
     return BanditProblem(
         name=f"changing-bandit:arms={arms},segments={segments}", make=make, reps=reps, budget=budget,
@@ -185,9 +180,8 @@ def digits_models(arms: int = 30, reps: int = 100, budget: int = 5_000) -> Bandi
 
     def make(split: str, budget: int) -> Environment:
         from .digits import outcomes
-        from .environments import TableBandit
 
-        return TableBandit(outcomes(arms)[split])
+        return bandits.TableBandit(outcomes(arms)[split])
 
     return BanditProblem(
         name=f"digits-models:arms={arms}", make=make, reps=reps, budget=budget,
