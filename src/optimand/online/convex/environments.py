@@ -193,12 +193,7 @@ class SEAEnvironment(PlayedEnvironment):
         """``sigma2_cum``, ``Sigma2_cum`` and the ``path_length`` of the minimisers, so far."""
         self._flush()
         self._follow()
-        return {
-            name: np.array(np.broadcast_to(found, self._reps))
-            for name, found in (
-                ("sigma2_cum", self._sigma2), ("Sigma2_cum", self._Sigma2), ("path_length", self._path)
-            )
-        }  # fmt: skip
+        return {"sigma2_cum": self._sigma2, "Sigma2_cum": self._Sigma2, "path_length": self._path}
 
 
 def _make_shift(kind: str | Shift, options: dict[str, Any]) -> Shift:

@@ -16,8 +16,11 @@ from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int, check_number
 
+from .generators import aimed_errors, gaussian_actions, rademacher_actions, random_theta
 from .instances import ERRORS, MisspecifiedLinearBandit
 from .loop import run
+from .lower_bounds import needle_bandit, packing_features
+from .queries import repeats_needed
 
 Draw = Callable[[SeedTree], MisspecifiedLinearBandit]
 
@@ -85,8 +88,6 @@ class ActionProblem:
 def _budget(budget: int | None, N: int, most: int, noise: float = 0.0, eps: float = 1.0) -> int:
     if budget is not None:
         return check_int("budget", budget, low=1)
-    from .queries import repeats_needed
-
     return min(N, most) * repeats_needed(noise, eps, 0.05, min(N, most))
 
 
@@ -147,8 +148,6 @@ def _directions(
     length: float = 1.0,
 ) -> ActionProblem:  # fmt: skip
     def prepare(tree: SeedTree) -> Draw:
-        from .generators import aimed_errors, gaussian_actions, random_theta
-
         Phi = gaussian_actions(N, d, tree.numpy(), norm=length)
         chosen = aimed_errors(Phi, eps) if error == "aimed" else error
 
@@ -187,8 +186,6 @@ def good_features(
     _check(eps, noise, d=d, N=N, s=s)
 
     def prepare(tree: SeedTree) -> Draw:
-        from .generators import rademacher_actions, random_theta
-
         Phi = rademacher_actions(N, d, tree.numpy())
 
         def draw(branch: SeedTree) -> MisspecifiedLinearBandit:
@@ -222,8 +219,6 @@ def packing_actions(
         check_int(name, value, low=2)
 
     def prepare(tree: SeedTree) -> Draw:
-        from .lower_bounds import needle_bandit, packing_features
-
         Phi = packing_features(q, s, k)
 
         def draw(branch: SeedTree) -> MisspecifiedLinearBandit:
