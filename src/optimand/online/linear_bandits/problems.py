@@ -7,12 +7,11 @@ splits ``valid`` and ``test`` are independent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from optimand.core.catalog import Method, problem
-from optimand.core.recorder import Recorder
+from optimand.core.catalog import problem
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int, check_number
 
@@ -80,9 +79,7 @@ class ActionProblem:
         if not callable(self.prepare):
             raise TypeError(f"prepare must be a function of a branch of seeds, got {self.prepare!r:.60}")
 
-    def run(self, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder) -> None:
-        """Run ``method`` once; see :func:`optimand.online.linear_bandits.loop.run`."""
-        run(self, method, hyper, seed=seed, budget=budget, recorder=recorder)
+    run = run
 
 
 def _budget(budget: int | None, N: int, most: int, noise: float = 0.0, eps: float = 1.0) -> int:
