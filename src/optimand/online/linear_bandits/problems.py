@@ -44,6 +44,7 @@ class ActionProblem:
         methods: compared by default; none for those of the family.
 
     Example:
+        >>> from optimand.core.catalog import Method
         >>> from optimand.core.recorder import Recorder
         >>> from optimand.online.linear_bandits.methods import sparse_net
         >>> recorder = Recorder(200)
