@@ -1,6 +1,5 @@
-"""The family: problems, methods, users' learners, resuming, light imports."""
+"""The family: problems, methods, users' learners, light imports."""
 
-import pickle
 import subprocess
 import sys
 
@@ -10,7 +9,6 @@ from tests.running import entry, reader, runner
 
 import optimand.online.bandits.methods
 import optimand.online.bandits.problems  # noqa: F401 (registers them)
-from optimand.core.recorder import Recorder
 from optimand.core.validation import OptimandError
 from optimand.online.bandits import UCB1
 from optimand.online.bandits.family import adopt, describe
@@ -76,28 +74,6 @@ def test_means_can_be_given():
         bernoulli_bandit(means=(0.1, 1.9))
     with pytest.raises(ValueError, match="arms must be at least 2"):
         gaussian_bandit(arms=1)
-
-
-@pytest.mark.parametrize("name", ["ucb1", "successive-elimination", "ucb1-restarted"])
-def test_a_run_resumes_bit_for_bit(name, tmp_path):
-    problem = gaussian_bandit(arms=3, reps=5)
-    whole = run(problem, entry(name))
-    for stop in (10, 70):  # on the first split, on the second
-        kept = Recorder(200, checkpoint=tmp_path / f"{name}{stop}", checkpoint_every=0.0)
-        saves = []
-
-        def save(state, kept=kept, saves=saves, stop=stop):
-            Recorder.save(kept, state)
-            saves.append(state)
-            if len(saves) == stop:
-                raise KeyboardInterrupt
-
-        kept.save = save
-        with pytest.raises(KeyboardInterrupt):
-            run(problem, entry(name), recorder=kept)
-        resumed = run(problem, entry(name), recorder=Recorder(200, checkpoint=tmp_path / f"{name}{stop}"))
-        assert curve(resumed) == curve(whole)
-        assert curve(resumed, split="valid") == curve(whole, split="valid")
 
 
 def test_digits_models_are_real_and_split():
@@ -169,17 +145,6 @@ def test_users_learners_are_adopted():
     assert curve(run(problem, adopt("acting", Acting)))[-1][1] == pytest.approx(80)
     assert adopt("ucb", UCB1).defaults == {"exploration": 2.0}
     assert curve(run(problem, adopt("ucb", UCB1))) == curve(run(problem, entry("ucb1")))
-
-
-def test_users_learners_resume(tmp_path):
-    problem = bernoulli_bandit(arms=3, reps=3)
-    method = adopt("plain", Plain)
-    kept = Recorder(60, checkpoint=tmp_path / "c", checkpoint_every=0.0)
-    whole = run(problem, method, budget=60, recorder=kept)
-    _, _, (number, state) = pickle.loads(kept.restore())
-    assert number == 1
-    assert len(state["learner"]["objects"]) == 3
-    assert curve(run(problem, method, budget=60)) == curve(whole)
 
 
 def failing(arms):

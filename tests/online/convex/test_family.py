@@ -1,4 +1,4 @@
-"""The family ``online-convex``: methods on problems, users' learners, resuming, splits, lazy imports."""
+"""The family ``online-convex``: methods on problems, users' learners, splits, lazy imports."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from tests.running import entry, reader, runner
 
 import optimand.online.convex.methods  # noqa: F401 (registers them)
 from optimand.core import catalog
-from optimand.core.recorder import Diverged, Recorder
+from optimand.core.recorder import Diverged
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.lab.study import Study, StudySpec
@@ -118,26 +118,6 @@ def test_a_run_is_that_of_simulate():
     assert recorder.last("test", "regret") == rollout.curves["fixed"][:, -1].mean()
 
 
-@pytest.mark.parametrize("name", ["optimistic-omd", "dynamic-omd", "ons"])
-def test_a_run_that_was_cut_off_goes_on_exactly(name, tmp_path):
-    problem = problems.sea_segments(d=3, reps=3)
-    whole = curve(run(problem, entry(name), budget=150), "dynamic_regret")
-
-    class CutError(Exception):
-        pass
-
-    class Cutting(Recorder):
-        def progress(self, at):
-            if at > 100:
-                raise CutError
-
-    first = Cutting(150, checkpoint=tmp_path / "state", checkpoint_every=0.0)
-    with pytest.raises(CutError):
-        run(problem, entry(name), budget=150, recorder=first)
-    second = run(problem, entry(name), budget=150, recorder=Recorder(150, checkpoint=tmp_path / "state"))
-    assert curve(second, "dynamic_regret") == whole
-
-
 def test_plain_and_whole_learners_are_adopted_alike():
     problem = problems.sea_iid(d=3, reps=3)
     methods = [adopt("mine", made) for made in (Plain, Whole, lambda spec, lr=0.1: Plain(spec, lr))]
@@ -148,20 +128,6 @@ def test_plain_and_whole_learners_are_adopted_alike():
     assert methods[0].space["lr"].high == pytest.approx(3.0)
     assert methods[0].summary == "Follows gradients."
     assert methods[1].origin.endswith(":Whole")
-
-
-def test_a_plain_learner_resumes_exactly(tmp_path):
-    problem, method = problems.sea_iid(d=3, reps=2), adopt("mine", Plain)
-
-    class Cutting(Recorder):
-        def progress(self, at):
-            if at > 40:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(problem, method, recorder=Cutting(60, checkpoint=tmp_path / "s", checkpoint_every=0.0))
-    again = run(problem, method, recorder=Recorder(60, checkpoint=tmp_path / "s"))
-    assert curve(again) == curve(run(problem, method))
 
 
 class Outside(Plain):

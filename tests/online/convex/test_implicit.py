@@ -95,18 +95,30 @@ def test_steps_are_those_of_slsqp(domain, number):
 class Plain:
     """Any loss without what makes it easy."""
 
-    def __init__(self, loss):
+    def __init__(self, loss, *offers):
+        self.loss = loss
         self.value, self.gradient = loss.value, loss.gradient
+        for name in offers:
+            setattr(self, name, getattr(self, f"_{name}"))
+
+    def _hessian(self, x):
+        z = (self.loss.features * x).sum(1) * self.loss.targets
+        weight = np.exp(z) / (1 + np.exp(z)) ** 2
+        return weight[:, None, None] * self.loss.features[:, :, None] * self.loss.features[:, None, :]
+
+    def _prox(self, x, step):
+        return implicit_step(self.loss, x, step, Unconstrained())
 
 
 @pytest.mark.parametrize("domain", SETS, ids=repr)
-def test_general_losses_get_the_same_steps(domain):
+@pytest.mark.parametrize("offers", [(), ("hessian",), ("prox",), ("prox", "hessian")])
+def test_general_losses_get_the_same_steps(domain, offers):
     rng = np.random.default_rng(5)
     loss = LogisticLoss(3 * rng.normal(size=(R, D)), np.sign(rng.normal(size=R)))
     anchor = domain.project(rng.normal(size=(R, D)))
     eta = np.linspace(0.1, 5, R)
     expected = implicit_step(loss, anchor, eta, domain)
-    np.testing.assert_allclose(implicit_step(Plain(loss), anchor, eta, domain), expected, atol=1e-7)
+    np.testing.assert_allclose(implicit_step(Plain(loss, *offers), anchor, eta, domain), expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("number", range(7))
@@ -187,7 +199,7 @@ def test_on_one_kinked_loss_that_repeats_implicit_steps_stop_losing():
 def test_a_kinked_loss_that_offers_nothing_is_warned_about():
     rng = np.random.default_rng(0)
     kinked = Plain(AbsoluteLoss(rng.normal(size=(R, D)), np.zeros(R)))
-    with pytest.warns(RuntimeWarning, match="must be one of a linear model"):
+    with pytest.warns(RuntimeWarning, match=r"must offer prox\(x, eta\)"):
         implicit_step(kinked, rng.normal(size=(R, D)), 5.0, Unconstrained())
 
 

@@ -1,4 +1,4 @@
-"""The family's run loop: what is charged, what is judged, resuming, adopting users' searches, lazy imports."""
+"""The family's run loop: what is charged, what is judged, adopting users' searches, lazy imports."""
 
 import inspect
 import subprocess
@@ -10,7 +10,6 @@ from tests.running import entry, reader, runner
 
 import optimand.online.linear_bandits.methods  # noqa: F401 (registers them)
 from optimand.core import catalog
-from optimand.core.recorder import Recorder
 from optimand.core.validation import OptimandError
 from optimand.online.engine.grid import recording_grid
 from optimand.online.linear_bandits.family import adopt, describe
@@ -146,25 +145,6 @@ def test_a_search_is_ended_when_its_queries_are_spent():
     found = follow(adopt("greedy", greedy), task, {})
     assert found.queries == task.queries == task.bandit.queries == 3
     assert found.final == 1
-
-
-def test_a_run_that_was_cut_off_goes_on_exactly(tmp_path):
-    problem = sparse_actions(**SMALL)
-    whole = curve(run(problem, entry("omp")))
-
-    class CutError(Exception):
-        pass
-
-    class Cutting(Recorder):
-        def progress(self, at):
-            if at > 70:
-                raise CutError
-
-    first = Cutting(100, checkpoint=tmp_path / "state", checkpoint_every=0.0)
-    with pytest.raises(CutError):
-        run(problem, entry("omp"), recorder=first)
-    second = Recorder(100, checkpoint=tmp_path / "state")
-    assert curve(run(problem, entry("omp"), recorder=second)) == whole
 
 
 def test_adopt_reads_the_signature():

@@ -67,10 +67,10 @@ def test_the_greedy_actions_are_those_of_brute_force(s, kind):
     net = np.round(net * 64) / 64
     Phi = np.round(Phi * 64) / 64
     chosen = np.zeros(150, dtype=bool)
-    from optimand.online.linear_bandits.sweeps import mark_greedy
+    from optimand.online.linear_bandits.sweeps import greedy
 
-    lengths = np.linalg.norm(net, axis=1)
-    mark_greedy(np.ascontiguousarray(Phi.T), net, np.ascontiguousarray(net.T), lengths, s, chosen)
+    none = np.empty((0, len(net)), np.int32), np.empty((0, len(net)))
+    greedy(np.ascontiguousarray(Phi.T), net, np.linalg.norm(net, axis=1), s, chosen, *none)
     assert np.flatnonzero(chosen).tolist() == brute_force(Phi, s, net)
 
 

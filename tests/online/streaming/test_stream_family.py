@@ -1,4 +1,4 @@
-"""The family's runs: what is recorded, resuming, adopting users' learners, the real stream, lazy imports."""
+"""The family's runs: what is recorded, adopting users' learners, the real stream, lazy imports."""
 
 import subprocess
 import sys
@@ -8,7 +8,6 @@ import pytest
 from tests.running import entry, reader, runner
 
 import optimand.online.streaming.methods  # noqa: F401 (registers them)
-from optimand.core.recorder import Recorder
 from optimand.core.space import Int
 from optimand.core.validation import OptimandError
 from optimand.online.streaming.classifiers import accuracies
@@ -69,25 +68,6 @@ def test_explore_is_tuned_and_changes_what_is_explored():
         assert set(entry(name).space) <= set(entry(name).defaults)
     few, many = (run(problem, entry("tower-log"), explore=e).costs["explored_pulls"] for e in (0.1, 1.0))
     assert few < 0.2 * many
-
-
-def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path):
-    problem, method = stream_mix_in(K=20, reps=4), entry("king")
-    whole = run(problem, method)
-
-    class Cut(Exception):  # noqa: N818
-        pass
-
-    def stop(share):
-        if share > 0.6:
-            raise Cut
-
-    file = tmp_path / "state"
-    with pytest.raises(Cut):
-        run(problem, method, recorder=Recorder(20_000, checkpoint=file, checkpoint_every=0.0, progress=stop))
-    resumed = run(problem, method, recorder=Recorder(20_000, checkpoint=file, checkpoint_every=0.0))
-    assert curve(resumed) == curve(whole)
-    assert resumed.costs["explored_pulls"] == whole.costs["explored_pulls"]
 
 
 class Thrifty:

@@ -188,6 +188,14 @@ class StochasticBandit(Environment):
         return 0.0, 1.0
 
 
+def plain_arms(env: Environment, learner: Any, base: Any) -> StochasticBandit | None:
+    """``env`` where a compiled loop may stand for ``base``'s steps in it; else None."""
+    steps = type(learner)
+    if not isinstance(env, StochasticBandit) or type(env).step is not StochasticBandit.step:
+        return None
+    return env if steps.act is base.act and steps.update is base.update else None
+
+
 def as_floats(name: str, values: Any) -> Array:
     """``values`` as an array of floats; ValueError that names them where they are no numbers or of uneven rows."""
     try:

@@ -89,23 +89,12 @@ def _build(obj: Callable[..., Any], leading: bool, task: BanditTask, **hyper: An
 
 def rehearse(method: Method, rounds: int = ROUNDS, reps: int = 2) -> float:
     """Regret of a method on a small bandit of three arms, which every method of the family can play."""
-    import numpy as np
-
-    from optimand.core.seeds import SeedTree
-
-    from ..engine.grid import recording_grid
-    from ..engine.rollout import start
+    from ..engine.simulation import simulate
     from .environments import BernoulliBandit
 
     learner = method.build(BanditTask(rounds), **method.defaults)
-    grid = recording_grid(rounds, 2)
-    rollout = start(
-        learner, BernoulliBandit([0.2, 0.4, 0.8]), horizon=rounds, reps=np.arange(reps), seed=SeedTree(0), grid=grid,
-        name=method.name,
-    )  # fmt: skip
-    while rollout.position < len(grid):
-        rollout.advance()
-    return float(rollout.curves["best-arm"][:, -1].mean())
+    found = simulate({method.name: learner}, BernoulliBandit([0.2, 0.4, 0.8]), rounds, reps=reps, points=2)
+    return float(found.mean(method.name)[-1])
 
 
 def describe(method: Method) -> dict[str, str]:

@@ -76,12 +76,10 @@ class OneArm(MeanLearner):
 
     def fuse(self, env: Environment) -> Callable[[int], None] | None:
         """A compiled loop with an environment of stochastic arms; None for another."""
-        from .environments import StochasticBandit
+        from .environments import plain_arms
 
-        # An environment, or a learner, that steps in its own way must be asked.
-        if not isinstance(env, StochasticBandit) or type(env).step is not StochasticBandit.step:
-            return None
-        if type(self).act is not OneArm.act or type(self).update is not MeanLearner.update:
+        arms = plain_arms(env, self, OneArm)
+        if arms is None:
             return None
 
         def run(rounds: int) -> None:
@@ -89,8 +87,8 @@ class OneArm(MeanLearner):
             while rounds > 0:
                 some = min(rounds, LOOP)
                 steps.play(
-                    self.rule, *self._settings, self.draws.key, self.draws.reps, self._score, self.time, env.law,
-                    env._arm_state, some, self.last,
+                    self.rule, *self._settings, self.draws.key, self.draws.reps, self._score, self.time, arms.law,
+                    arms._arm_state, some, self.last,
                 )  # fmt: skip
                 self.time += some
                 rounds -= some

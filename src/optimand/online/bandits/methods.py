@@ -9,6 +9,8 @@ from optimand.core.catalog import method
 from optimand.core.space import Choice, Float, Int
 from optimand.core.validation import check_int
 
+from .. import bandits
+
 if TYPE_CHECKING:
     from .family import BanditTask
 
@@ -16,49 +18,37 @@ if TYPE_CHECKING:
 @method("ucb1", family="bandits", space={"exploration": Float(0.02, 4.0, log=True)})
 def ucb1(task: BanditTask, *, exploration: float = 2.0) -> Any:
     """UCB1: the largest mean plus width of its interval."""
-    from .learners import UCB1
-
-    return UCB1(exploration)
+    return bandits.UCB1(exploration)
 
 
 @method("kl-ucb", family="bandits", space={"c": Float(0.0, 3.0)})
 def kl_ucb(task: BanditTask, *, c: float = 0.0) -> Any:
     """KL-UCB: the largest mean that the rewards leave plausible."""
-    from .learners import KLUCB
-
-    return KLUCB(c)
+    return bandits.KLUCB(c)
 
 
 @method("moss", family="bandits", space={"exploration": Float(0.1, 4.0, log=True)})
 def moss(task: BanditTask, *, exploration: float = 1.0) -> Any:
     """MOSS: widths that shrink as an arm uses up its share of the horizon, which it knows."""
-    from .learners import MOSS
-
-    return MOSS(exploration)
+    return bandits.MOSS(exploration)
 
 
 @method("thompson", family="bandits")
 def thompson(task: BanditTask) -> Any:
     """Thompson sampling: the best arm of a draw from the posterior."""
-    from .learners import ThompsonSampling
-
-    return ThompsonSampling()
+    return bandits.ThompsonSampling()
 
 
 @method("epsilon-greedy", family="bandits", space={"scale": Float(0.1, 100.0, log=True)})
 def epsilon_greedy(task: BanditTask, *, scale: float = 1.0) -> Any:
     """The best arm so far, but any with a probability that decays as scale K/t."""
-    from .learners import EpsilonGreedy
-
-    return EpsilonGreedy(scale)
+    return bandits.EpsilonGreedy(scale)
 
 
 @method("explore-then-commit", family="bandits", space={"factor": Float(0.05, 5.0, log=True)})
 def explore_then_commit(task: BanditTask, *, factor: float = 1.0) -> Any:
     """Every arm equally often, then the best one for ever; factor of the pulls that balance both."""
-    from .learners import ExploreThenCommit
-
-    return ExploreThenCommit(factor=factor)
+    return bandits.ExploreThenCommit(factor=factor)
 
 
 @method(
@@ -68,32 +58,25 @@ def explore_then_commit(task: BanditTask, *, factor: float = 1.0) -> Any:
 )
 def successive_elimination(task: BanditTask, *, exploration: float = 1.0, growth: float = 1.25) -> Any:
     """Arms in turn, in growing batches, without those that are surely not the best."""
-    from .learners import SuccessiveElimination
-
-    return SuccessiveElimination(growth, exploration)
+    return bandits.SuccessiveElimination(growth, exploration)
 
 
 @method("exp3", family="bandits", space={"factor": Float(0.1, 10.0, log=True)})
 def exp3(task: BanditTask, *, factor: float = 1.0) -> Any:
     """Exp3: exponential weights on estimated losses; factor of the usual rate."""
-    from .exp3 import Exp3
-
-    return Exp3(factor=factor)
+    return bandits.Exp3(factor=factor)
 
 
 @method("ucb1-restarted", family="bandits", space={"exploration": Float(0.02, 4.0, log=True), "restarts": Int(1, 50)})
 def ucb1_restarted(task: BanditTask, *, exploration: float = 2.0, restarts: int = 5) -> Any:
     """UCB1 begun anew so many times over the horizon, for means that change."""
     from ..engine.wrappers import Restart
-    from .learners import UCB1
 
     check_int("restarts", restarts, low=1)
-    return Restart(functools.partial(UCB1, exploration), -(-task.horizon // restarts))
+    return Restart(functools.partial(bandits.UCB1, exploration), -(-task.horizon // restarts))
 
 
 @method("uniform", family="bandits")
 def uniform(task: BanditTask) -> Any:
     """Any arm, each as likely."""
-    from .learners import UniformRandom
-
-    return UniformRandom()
+    return bandits.UniformRandom()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_int, check_number
 
+from .. import bandits
+from ..engine.running import RepeatedProblem, run_repetitions
 from .family import BanditTask, rehearse
 
 if TYPE_CHECKING:
@@ -26,18 +28,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BanditProblem:
+class BanditProblem(RepeatedProblem):
     """A bandit to play for a budget of pulls.
 
     Attributes:
-        name: what users type.
         make: makes the environment of a split (``valid`` or ``test``) for a budget.
-        summary: one line.
-        budget: pulls by default.
-        reps: repetitions on each split.
-        target: regret that counts for time-to-target, or None.
         metrics: what is recorded, each with the comparator that it measures regret against.
-        methods: compared by default; none for those of the family.
 
     Example:
         >>> from optimand.core.recorder import Recorder
@@ -49,30 +45,16 @@ class BanditProblem:
         True
     """
 
-    name: str
     make: Callable[[str, int], Environment]
-    summary: str
     budget: int = 10_000
-    reps: int = 100
-    target: float | None = None
     metrics: Mapping[str, str] = field(default_factory=lambda: {"regret": "best-arm"})
-    methods: tuple[str, ...] = ()
 
     family: ClassVar[str] = "bandits"
     unit: ClassVar[str] = "pulls"
     metric: ClassVar[str] = "regret"
-    direction: ClassVar[Literal["min", "max"]] = "min"
-
-    def __post_init__(self) -> None:
-        check_int("budget", self.budget, low=1)
-        check_int("reps", self.reps, low=1)
-        if not callable(self.make):
-            raise TypeError(f"make must be a function of a split and a budget, got {self.make!r:.60}")
 
     def run(self, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder) -> None:
         """Simulate the repetitions; see :func:`optimand.online.engine.running.run_repetitions`."""
-        from ..engine.running import run_repetitions
-
         settings = method.hyper(hyper)
         with contextlib.suppress(Exception):  # what fails here is reported by the run itself
             # Loops are compiled, and classifiers fitted, before a method's clock counts it.
@@ -110,9 +92,7 @@ def bernoulli_bandit(
     means = _listed(means)
 
     def make(split: str, budget: int) -> Environment:
-        from .environments import BernoulliBandit
-
-        return BernoulliBandit((lambda draws: draws.uniform(arms)) if means is None else means)
+        return bandits.BernoulliBandit((lambda draws: draws.uniform(arms)) if means is None else means)
 
     make("test", budget)
     how = "drawn uniformly" if means is None else f"{min(means):g} to {max(means):g}"
@@ -143,9 +123,7 @@ def gaussian_bandit(
     means = _listed(means)
 
     def make(split: str, budget: int) -> Environment:
-        from .environments import GaussianBandit
-
-        return GaussianBandit((lambda draws: spread * draws.normal(arms)) if means is None else means, sigma)
+        return bandits.GaussianBandit((lambda draws: spread * draws.normal(arms)) if means is None else means, sigma)
 
     make("test", budget)
     how = f"normal with deviation {spread:g}" if means is None else f"{min(means):g} to {max(means):g}"
@@ -173,15 +151,13 @@ def changing_bandit(arms: int = 5, segments: int = 5, reps: int = 100, budget: i
     check_int("segments", segments, low=2)
 
     def make(split: str, budget: int) -> Environment:
-        from .environments import BernoulliBandit
-
         lasting = min(segments, budget)  # a segment has a pull at least
 
         def means(draws: Draws) -> np.ndarray:
             drawn = draws.uniform(segments, arms)
             return drawn[:, :lasting] if lasting > 1 else drawn[:, 0]
 
-        return BernoulliBandit(means, changes=[budget * k // lasting for k in range(1, lasting)])
+        return bandits.BernoulliBandit(means, changes=[budget * k // lasting for k in range(1, lasting)])
 
     return BanditProblem(
         name=f"changing-bandit:arms={arms},segments={segments}", make=make, reps=reps, budget=budget,
@@ -204,9 +180,8 @@ def digits_models(arms: int = 30, reps: int = 100, budget: int = 5_000) -> Bandi
 
     def make(split: str, budget: int) -> Environment:
         from .digits import outcomes
-        from .environments import TableBandit
 
-        return TableBandit(outcomes(arms)[split])
+        return bandits.TableBandit(outcomes(arms)[split])
 
     return BanditProblem(
         name=f"digits-models:arms={arms}", make=make, reps=reps, budget=budget,

@@ -6,9 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .gradient_learner import GradientLearner, check_euclidean
-
-Array = np.ndarray
+from .gradient_learner import Array, GradientLearner, check_euclidean
 
 
 class AdaGradNorm(GradientLearner):
@@ -43,9 +41,6 @@ class AdaGradNorm(GradientLearner):
         check_euclidean("AdaGradNorm", self._space)
         self._next = self._first_point()
         self.total = np.zeros(self._shape[0])
-
-    def _decide(self) -> Array:
-        return self._next
 
     def _learn(self, g: Array, square: Array, loss: Any) -> None:
         self.total = self.total + square

@@ -9,9 +9,7 @@ import numpy as np
 
 from optimand.core.validation import OptimandError
 
-from .losses import LinearModelLoss
-
-Array = np.ndarray
+from .losses import Array, LinearModelLoss
 
 # A linear loss is minimised by projecting a point this many diameters down the slope.
 _FAR = 1e9

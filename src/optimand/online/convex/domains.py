@@ -16,6 +16,7 @@ from optimand.core import projections
 from optimand.core.validation import check_int, check_number
 
 from .checks import as_numbers
+from .metric import nearest_in_ball, nearest_in_polytope
 
 Array = np.ndarray
 
@@ -157,8 +158,6 @@ class Ball(Domain):
         return shifted + self.center if self._moved else shifted
 
     def _nearest(self, x: Array, H: Array) -> Array:
-        from .metric import nearest_in_ball
-
         return self.center + nearest_in_ball(x - self.center, H, self.radius)
 
     def __repr__(self) -> str:
@@ -207,8 +206,6 @@ class Box(Domain):
         return float(np.linalg.norm(np.broadcast_to(self.hi - self.lo, dim))) if self.bounded else math.inf
 
     def _nearest(self, x: Array, H: Array) -> Array:
-        from .metric import nearest_in_polytope
-
         return nearest_in_polytope(x, H, self.settle(x), self.lo, self.hi)
 
     def __repr__(self) -> str:
@@ -258,8 +255,6 @@ class Simplex(Domain):
         return 0.0 if dim == 1 else math.sqrt(2.0 * math.log(dim)) if self.entropic else math.sqrt(2.0)
 
     def _nearest(self, x: Array, H: Array) -> Array:
-        from .metric import nearest_in_polytope
-
         return nearest_in_polytope(x, H, self.settle(x), np.zeros(()), np.full((), math.inf), total=1.0)
 
     def __repr__(self) -> str:

@@ -16,10 +16,9 @@ import numpy as np
 from optimand.core.validation import check_int, check_number
 
 from .domains import Ball, Box, Unconstrained
-from .gradient_learner import GradientLearner, check_euclidean
+from .gradient_learner import Array, GradientLearner, check_euclidean
 from .implicit import check_loss, implicit_step
-
-Array = np.ndarray
+from .loops import base_steps, hedge
 
 FIRST_HORIZON = 32
 
@@ -117,8 +116,6 @@ class TwoLayer(GradientLearner):
         return self._mean
 
     def _learn(self, g: Array, square: Array, loss: Any) -> None:
-        from .loops import hedge
-
         wrong = g - self._last
         if self.implicit:
             check_loss(loss)
@@ -136,8 +133,6 @@ class TwoLayer(GradientLearner):
     def _move(self, g: Array, loss: Any) -> tuple[Array, Array, Array]:
         """Two steps of every base; ``<g, x_{t,i}>``, ``<g, x_{t+1,i}>`` and the fee of the move, each (R, N)."""
         if self._limits is not None:
-            from .loops import base_steps
-
             self._xhat, self._bases, losses, guesses, fee = base_steps(
                 g, self._xhat, self._bases, self.pool, self._kappa, *self._limits
             )

@@ -17,14 +17,14 @@ import numpy as np
 
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number, suggest
 
-from ..engine.contracts import Spec
+from ..engine.contracts import Array, Spec
 from ..engine.draws import Draws
 from .comparators import diameter_of, is_bounded, quadratic_minimiser
+from .domains import Ball
 from .losses import LinearLoss, QuadraticLoss
 from .played import PlayedEnvironment, summed
 from .shifts import SHIFTS, Shift, clipped_noise, clipped_variance, segment_of
 
-Array = np.ndarray
 KINDS = tuple(SHIFTS)
 
 
@@ -76,12 +76,8 @@ class SEAEnvironment(PlayedEnvironment):
         self.sigma = check_number("sigma", (0.5 if self.shift.noisy else 0.0) if sigma is None else sigma, low=0)
         if self.sigma and not self.shift.noisy:
             raise OptimandError(f"kind {kind!r} has no noise: sigma must be 0, got {sigma!r}")
-        if domain is None:
-            from .domains import Ball
-
-            domain = Ball(1.0)
-        self.domain = domain
-        if not self.curvature and not is_bounded(domain, self.d):
+        self.domain = Ball(1.0) if domain is None else domain
+        if not self.curvature and not is_bounded(self.domain, self.d):
             raise OptimandError("linear losses (curvature=0) have no best point on an unbounded domain")
         self.G = None if G is None else check_number("G", G, low=0, low_open=True)
         self._variance = clipped_variance(self.d, self.sigma)
@@ -106,10 +102,7 @@ class SEAEnvironment(PlayedEnvironment):
     def spec(self) -> Spec:
         """Dimension, domain, and the facts ``D``, ``G``, ``L``, ``lam``, ``alpha`` and ``sigma``."""
         h, G = self.curvature, self.gradient_bound()
-        D = diameter_of(self.domain, self.d)
-        known = {"D": D, "G": G, "L": h, "lam": h or None, "alpha": h / G**2 if h else None, "sigma": self.sigma}
-        facts = {name: value for name, value in known.items() if value is not None and np.isfinite(value)}
-        return Spec("gradient", self._reps, self._horizon, self.d, domain=self.domain, facts=facts)
+        return self._told(G=G, L=h, lam=h or None, alpha=h / G**2 if h else None, sigma=self.sigma)
 
     def gradient_bound(self) -> float:
         """The bound of the gradients that learners are told."""
@@ -200,12 +193,7 @@ class SEAEnvironment(PlayedEnvironment):
         """``sigma2_cum``, ``Sigma2_cum`` and the ``path_length`` of the minimisers, so far."""
         self._flush()
         self._follow()
-        return {
-            name: np.array(np.broadcast_to(found, self._reps))
-            for name, found in (
-                ("sigma2_cum", self._sigma2), ("Sigma2_cum", self._Sigma2), ("path_length", self._path)
-            )
-        }  # fmt: skip
+        return {"sigma2_cum": self._sigma2, "Sigma2_cum": self._Sigma2, "path_length": self._path}
 
 
 def _make_shift(kind: str | Shift, options: dict[str, Any]) -> Shift:

@@ -19,6 +19,7 @@ from optimand.core.validation import OptimandError
 from ..engine.contracts import Environment, Feedback, Spec
 from ..engine.draws import Draws
 from ..engine.wrappers import PerRepetition
+from .environments import SEAEnvironment
 
 _VERBS = ("reset", "act", "update")
 _EXPECTED = (
@@ -129,8 +130,6 @@ def adopt(name: str, obj: Any) -> Method:
 
 def rehearse(method: Method, d: int = 3, reps: int = 2, rounds: int = 5) -> Any:
     """Play a few rounds; returns the learner. Errors are those of the method or of the points that it plays."""
-    from .environments import SEAEnvironment
-
     env = SEAEnvironment("alternating", d=d, sigma=0.1)
     learner = make_learner(method, known_of(env, rounds), {})
     env.reset(Draws(SeedTree(0), np.arange(reps)), rounds)
@@ -143,8 +142,6 @@ def rehearse(method: Method, d: int = 3, reps: int = 2, rounds: int = 5) -> Any:
 
 def describe(method: Method) -> dict[str, str]:
     """How many numbers a method keeps for each coordinate of a point in 10 dimensions and over 1000 rounds."""
-    from .environments import SEAEnvironment
-
     env = SEAEnvironment("alternating", d=10, sigma=0.1)
     learner = make_learner(method, known_of(env, 1000), {})
     learner.reset(env.spec(), Draws(SeedTree(0).child("learner"), [0]))

@@ -36,8 +36,9 @@ SLACK = 1 + 1e-9
 class GradientLearner(Learner):
     """Base of learners from gradients; points of all repetitions have shape ``(R, d)``.
 
-    A subclass says in :meth:`_begin` what its state is, in :meth:`_decide` what it plays and in :meth:`_learn` what a
-    gradient changes. Arrays of a state are replaced, never written into, once they have been played.
+    A subclass says in :meth:`_begin` what its state is, in :meth:`_decide` what it plays (``self._next`` by default)
+    and in :meth:`_learn` what a gradient changes. Arrays of a state are replaced, never written into, once they have
+    been played.
 
     Args:
         domain: where points are played from; None for the environment's.
@@ -56,6 +57,7 @@ class GradientLearner(Learner):
     """
 
     kind: ClassVar[Literal["gradient"]] = "gradient"
+    _next: Array
     # What must be known before the first round: constants by name.
     asks: ClassVar[tuple[str, ...]] = ()
 
@@ -259,7 +261,7 @@ class GradientLearner(Learner):
         raise NotImplementedError
 
     def _decide(self) -> Array:
-        raise NotImplementedError
+        return self._next
 
     def _learn(self, g: Array, square: Array, loss: Any) -> None:
         """Take in gradients ``g`` (R, d), with the squares of their norms (R,)."""

@@ -8,8 +8,10 @@ loss offers decides how the step is found; all losses have ``value(x)`` and ``gr
   derivative at its own prediction: a search in one unknown, on any set. Without constraints there are closed forms for
   the squared, absolute, quantile and hinge losses, and for a loss that has
   ``scalar_prox(z, c) = argmin_w phi(w) + (w - z)^2 / (2 c)``.
-* Linear losses, and quadratic ones of equal curvature in all directions, have closed forms and need a projection only.
-* Any other differentiable loss: accelerated projected gradient steps.
+* A loss with ``prox(x, eta)``, its step without constraints: that is the solution where it is in the set. On a ball a
+  multiplier is searched for otherwise; quadratic losses of equal curvature in all directions need a projection only.
+* Any other differentiable loss: projected Newton steps where it has ``hessian(x)`` (R, d, d), accelerated projected
+  gradient steps otherwise.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ import numpy as np
 from optimand.core.validation import OptimandError
 
 from . import losses
-from .linear_model_step import linear_model_step
+from .domains import Array, Ball
+from .linear_model_step import SEARCH_STEPS, linear_model_step
 
-Array = np.ndarray
-
+NEWTON_STEPS = 60
 GRADIENT_STEPS = 3000
 TOLERANCE = 1e-11
 
@@ -47,7 +49,7 @@ def implicit_step(loss: Any, anchor: Array, eta: Any, domain: Any) -> Array:
         loss: see above; convex.
         anchor: points of the domain, shape ``(R, d)``, or ``(N, R, d)`` for several steps on the same losses.
         eta: > 0, a number or an array that broadcasts to the shape of ``anchor`` without its last axis.
-        domain: a convex set with ``project``.
+        domain: a convex set with ``project`` (and ``project_metric`` for losses with ``hessian``).
 
     Returns:
         The shape of ``anchor``.
@@ -63,10 +65,45 @@ def implicit_step(loss: Any, anchor: Array, eta: Any, domain: Any) -> Array:
         return linear_model_step(loss, anchor, steps, domain)
     if anchor.ndim == 3:
         return np.stack([implicit_step(loss, a, e, domain) for a, e in zip(anchor, steps, strict=True)])
-    if isinstance(loss, losses.QuadraticLoss | losses.LinearLoss):
-        # Level sets are spheres or planes around the solution without constraints: the nearest point is the best.
-        return np.asarray(domain.project(loss.prox(anchor, steps)))
+    if hasattr(loss, "prox"):
+        free = np.asarray(loss.prox(anchor, steps), dtype=float)
+        inside = domain.project(free)
+        if isinstance(loss, losses.QuadraticLoss | losses.LinearLoss):
+            return inside  # level sets are spheres or planes around the solution, so the nearest point is the best
+        if np.abs(inside - free).max() <= 1e-14 * (1 + np.abs(free).max()):
+            return inside
+        if isinstance(domain, Ball):
+            return _ball_step(loss, anchor, steps, domain, free)
+    if hasattr(loss, "hessian"):
+        return _newton_step(loss, anchor, steps, domain)
     return _gradient_step(loss, anchor, steps, domain)
+
+
+def _ball_step(loss: Any, anchor: Array, eta: Array, ball: Ball, free: Array) -> Array:
+    """The step on a ball by the multiplier ``m`` of ``|x - center|^2 <= radius^2``, which moves anchor and step."""
+
+    def point(m: Array) -> Array:
+        share = 1 / (1 + m)
+        moved = (anchor + m[:, None] * ball.center) * share[:, None]
+        return np.asarray(loss.prox(moved, eta * share), dtype=float)
+
+    def length(x: Array) -> Array:
+        return np.sqrt(((x - ball.center) ** 2).sum(1))
+
+    outside = length(free) > ball.radius
+    low, high = np.zeros(len(free)), np.ones(len(free))
+    for _ in range(200):
+        far = outside & (length(point(high)) > ball.radius)
+        if not far.any():
+            break
+        low, high = np.where(far, high, low), np.where(far, 4 * high, high)
+    for _ in range(SEARCH_STEPS):
+        if (high - low <= 4e-16 * high).all():
+            break
+        middle = 0.5 * (low + high)
+        far = length(point(middle)) > ball.radius
+        low, high = np.where(far, middle, low), np.where(far, high, middle)
+    return np.where(outside[:, None], ball.project(point(high)), free)
 
 
 def _objective(loss: Any, anchor: Array, eta: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
@@ -83,6 +120,38 @@ def _objective(loss: Any, anchor: Array, eta: Array) -> tuple[Callable[[Array], 
         return np.asarray(loss.gradient(x) + (x - anchor) / eta[:, None])
 
     return value, slope
+
+
+def _newton_step(loss: Any, anchor: Array, eta: Array, domain: Any) -> Array:
+    value, slope = _objective(loss, anchor, eta)
+    x = domain.project(anchor)
+    identity = np.eye(x.shape[1])[None] / eta[:, None, None]
+    for _ in range(NEWTON_STEPS):
+        H = np.asarray(loss.hessian(x), dtype=float) + identity
+        g = slope(x)
+        target = domain.project_metric(x - np.linalg.solve(H, g[..., None])[..., 0], H)
+        direction = target - x
+        done = np.abs(direction).max(1) <= TOLERANCE * (1 + np.abs(x).max(1))
+        x, moved = _line(value, x, direction, np.einsum("rd,rd->r", g, direction), done)
+        if done.all() or not moved.any():
+            return np.asarray(domain.project(x))
+    _warn(loss)
+    return np.asarray(domain.project(x))
+
+
+def _line(value: Any, x: Array, direction: Array, fall: Array, done: Array) -> tuple[Array, Array]:
+    """A step along the direction, halved until the objective falls enough; what is done takes it whole."""
+    here, length, waiting = value(x), np.ones(len(x)), ~done
+    for _ in range(50):
+        there = value(x + length[:, None] * direction)
+        short = waiting & ~(there <= here + 1e-4 * length * fall + 1e-15 * np.abs(here))
+        if not short.any():
+            break
+        length = np.where(short, 0.5 * length, length)
+        waiting = short
+    else:
+        length = np.where(waiting, 0.0, length)
+    return x + length[:, None] * direction, length > 0
 
 
 def _gradient_step(loss: Any, anchor: Array, eta: Array, domain: Any) -> Array:
@@ -113,8 +182,8 @@ def _gradient_step(loss: Any, anchor: Array, eta: Array, domain: Any) -> Array:
 
 def _warn(loss: Any) -> None:
     warnings.warn(
-        f"an implicit step on {type(loss).__name__} did not reach its tolerance; a loss with a kink must be one of a "
-        "linear model",
+        f"an implicit step on {type(loss).__name__} did not reach its tolerance; a loss with a kink must offer prox(x, "
+        "eta) or be a loss of a linear model",
         RuntimeWarning,
         stacklevel=4,
     )

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import losses
-from .domains import Ball
+from .domains import Array, Ball
 
-Array = np.ndarray
 # By three inner products: |anchor - center|^2, eta <a, anchor - center>, and |eta a|^2.
 Squares = tuple[Array, Array, Array]
 
@@ -63,20 +62,17 @@ def prox_hinge(z: Array, c: Array, y: Array) -> Array:
     return np.asarray(y * np.where(margin < 1, np.minimum(margin + c, 1.0), margin))
 
 
+_FORMS = {losses.SquaredLoss: prox_squared, losses.AbsoluteLoss: prox_absolute, losses.HingeLoss: prox_hinge}
+
+
 def _closed_form(loss: Any) -> Callable[[Array, Array], Array] | None:
     own = getattr(loss, "scalar_prox", None)
     if own is not None:
         return own
-    kind = type(loss)
-    if kind is losses.SquaredLoss:
-        return lambda z, c: prox_squared(z, c, loss.targets)
-    if kind is losses.AbsoluteLoss:
-        return lambda z, c: prox_absolute(z, c, loss.targets)
-    if kind is losses.HingeLoss:
-        return lambda z, c: prox_hinge(z, c, loss.targets)
-    if kind is losses.QuantileLoss:
+    if type(loss) is losses.QuantileLoss:
         return lambda z, c: prox_quantile(z, c, loss.targets, loss.quantile)
-    return None
+    form = _FORMS.get(type(loss))
+    return None if form is None else lambda z, c: form(z, c, loss.targets)
 
 
 def linear_model_step(loss: Any, anchor: Array, eta: Array, domain: Any) -> Array:

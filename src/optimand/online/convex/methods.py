@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from optimand.core.catalog import method
 from optimand.core.space import Choice, Float
 
+from .. import convex
+
 if TYPE_CHECKING:
     from ..engine.contracts import Spec
 
@@ -21,67 +23,51 @@ SCALE = Float(0.03, 10.0, log=True)
 @method("oco-ogd", family="online-convex", space={"scale": SCALE})
 def oco_ogd(spec: Spec, *, scale: float = 1.0) -> Any:
     """Online gradient descent; scale in units of D/(G √t)."""
-    from .ogd import OGD
-
-    return OGD(step=scale)
+    return convex.OGD(step=scale)
 
 
 @method("oco-ogd-sc", family="online-convex", space={"curvature": Float(0.1, 10.0, log=True)})
 def oco_ogd_sc(spec: Spec, *, curvature: float = 1.0) -> Any:
     """Online gradient descent with steps 1/(λ t), for strongly convex losses; curvature in units of λ."""
-    from .ogd import StronglyConvexOGD
-
-    return StronglyConvexOGD(lam=_told(spec, "lam", "oco-ogd-sc") * curvature)
+    return convex.StronglyConvexOGD(lam=_told(spec, "lam", "oco-ogd-sc") * curvature)
 
 
 @method("oco-adagrad-norm", family="online-convex", space={"scale": SCALE})
 def oco_adagrad_norm(spec: Spec, *, scale: float = 1.0) -> Any:
     """AdaGrad with one step size, D/√(2 Σ‖g‖²); scale in units of D."""
-    from .adagrad_norm import AdaGradNorm
-
-    return AdaGradNorm(D=_told(spec, "D", "oco-adagrad-norm") * scale)
+    return convex.AdaGradNorm(D=_told(spec, "D", "oco-adagrad-norm") * scale)
 
 
 @method("ons", family="online-convex", space={"gamma": Float(0.1, 1000.0, log=True)})
 def ons(spec: Spec, *, gamma: float = 1.0) -> Any:
     """The online Newton step, for exp-concave losses; gamma in units of min(1/(4GD), α)/2."""
-    from .ons import ONS
-
-    return ONS(gamma=cautious_beta(spec, "ons") * gamma)
+    return convex.ONS(gamma=cautious_beta(spec, "ons") * gamma)
 
 
 @method("oftrl", family="online-convex", space={"scale": SCALE})
 def oftrl(spec: Spec, *, scale: float = 1.0) -> Any:
     """Optimistic follow-the-regularized-leader (Sachs et al. 2022); scale in units of D."""
-    from .optimistic_ftrl import OptimisticFTRL
-
-    return OptimisticFTRL(D=_told(spec, "D", "oftrl") * scale)
+    return convex.OptimisticFTRL(D=_told(spec, "D", "oftrl") * scale)
 
 
 @method("optimistic-omd", family="online-convex", paper=PAPER, space={"scale": SCALE, "delta": Choice(None, 0.0, 1.0)})
 def optimistic_omd(spec: Spec, *, scale: float = 1.0, delta: float | None = None) -> Any:
     """Optimistic mirror descent for convex losses; scale in units of D, delta of G² (None: 10 D² L²)."""
-    from .optimistic_omd import OptimisticOMD
-
     D, G, L = _told(spec, "D", "optimistic-omd"), _told(spec, "G", "optimistic-omd"), spec.facts.get("L")
     chosen = (G**2 if L is None else 10 * (D * L) ** 2) if delta is None else float(delta) * G**2
-    return OptimisticOMD(D=D * scale, delta=chosen)
+    return convex.OptimisticOMD(D=D * scale, delta=chosen)
 
 
 @method("optimistic-omd-sc", family="online-convex", paper=PAPER, space={"curvature": Float(0.1, 10.0, log=True)})
 def optimistic_omd_sc(spec: Spec, *, curvature: float = 1.0) -> Any:
     """Optimistic mirror descent for strongly convex losses, steps 2/(λ t); curvature in units of λ."""
-    from .optimistic_omd import OptimisticOMD
-
-    return OptimisticOMD(curvature="strongly_convex", lam=_told(spec, "lam", "optimistic-omd-sc") * curvature)
+    return convex.OptimisticOMD(curvature="strongly_convex", lam=_told(spec, "lam", "optimistic-omd-sc") * curvature)
 
 
 @method("optimistic-omd-exp", family="online-convex", paper=PAPER, space={"beta": Float(0.1, 1000.0, log=True)})
 def optimistic_omd_exp(spec: Spec, *, beta: float = 1.0) -> Any:
     """Optimistic online Newton steps for exp-concave losses; beta in units of min(1/(4GD), α)/2."""
-    from .optimistic_omd import OptimisticOMD
-
-    return OptimisticOMD(curvature="exp_concave", beta=cautious_beta(spec, "optimistic-omd-exp") * beta)
+    return convex.OptimisticOMD(curvature="exp_concave", beta=cautious_beta(spec, "optimistic-omd-exp") * beta)
 
 
 @method(
@@ -90,34 +76,26 @@ def optimistic_omd_exp(spec: Spec, *, beta: float = 1.0) -> Any:
 )  # fmt: skip
 def optimistic_omd_implicit(spec: Spec, *, scale: float = 1.0, delta: float = 1.0) -> Any:
     """Optimistic mirror descent with proximal steps on the last loss, for kinks; scale of D, delta of G²."""
-    from .optimistic_omd import OptimisticOMD
-
     D, G = _told(spec, "D", "optimistic-omd-implicit"), _told(spec, "G", "optimistic-omd-implicit")
-    return OptimisticOMD(implicit=True, D=D * scale, delta=delta * G**2)
+    return convex.OptimisticOMD(implicit=True, D=D * scale, delta=delta * G**2)
 
 
 @method("dynamic-omd", family="online-convex", paper=PAPER, space={"smoothness": Float(0.03, 3.0, log=True)})
 def dynamic_omd(spec: Spec, *, smoothness: float = 1.0) -> Any:
     """A pool of steps under Hedge, for points that move; smoothness in units of L (G/D where L is 0 or unknown)."""
-    from .dynamic_omd import DynamicOMD
-
-    return DynamicOMD(L=_scaled(spec, smoothness), stretch=1 / smoothness)
+    return convex.DynamicOMD(L=_scaled(spec, smoothness), stretch=1 / smoothness)
 
 
 @method("dynamic-omd-implicit", family="online-convex", paper=PAPER)
 def dynamic_omd_implicit(spec: Spec) -> Any:
     """The pool with proximal base learners, for comparators that move and losses with kinks."""
-    from .dynamic_omd import DynamicOMD
-
-    return DynamicOMD(implicit=True)
+    return convex.DynamicOMD(implicit=True)
 
 
 @method("sword-pp", family="online-convex", space={"smoothness": Float(0.03, 3.0, log=True)})
 def sword_pp(spec: Spec, *, smoothness: float = 1.0) -> Any:
     """Sword++ with the constants of its public code; smoothness in units of L (of G/D where L is 0 or unknown)."""
-    from .sword_pp import SwordPP
-
-    return SwordPP(L=_scaled(spec, smoothness), stretch=1 / smoothness)
+    return convex.SwordPP(L=_scaled(spec, smoothness), stretch=1 / smoothness)
 
 
 def cautious_beta(spec: Spec, name: str) -> float:

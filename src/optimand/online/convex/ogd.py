@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-import numpy as np
-
 from optimand.core.validation import check_number
 
-from .gradient_learner import GradientLearner, check_euclidean
-
-Array = np.ndarray
+from .gradient_learner import Array, GradientLearner, check_euclidean
 
 
 class OGD(GradientLearner):
@@ -52,9 +48,6 @@ class OGD(GradientLearner):
 
     def _step(self) -> float:
         return self.step * self._constant("D") / (self._constant("G") * math.sqrt(self.t + 1))
-
-    def _decide(self) -> Array:
-        return self._next
 
     def _learn(self, g: Array, square: Array, loss: Any) -> None:
         self._next = self._space.settle(self._next - self._step() * g)

@@ -8,10 +8,8 @@ import numpy as np
 
 from optimand.core.validation import check_number
 
-from .gradient_learner import GradientLearner, check_bounded, check_euclidean
+from .gradient_learner import Array, GradientLearner, check_bounded, check_euclidean
 from .optimistic_omd import REFRESH
-
-Array = np.ndarray
 
 
 class ONS(GradientLearner):
@@ -68,9 +66,6 @@ class ONS(GradientLearner):
         self._A = np.repeat(eps * np.eye(d)[None], reps, axis=0)
         self._inverse = np.repeat(np.eye(d)[None] / eps, reps, axis=0)
         self._next = self._first_point()
-
-    def _decide(self) -> Array:
-        return self._next
 
     def _learn(self, g: Array, square: Array, loss: Any) -> None:
         self._A = self._A + g[:, :, None] * g[:, None, :]

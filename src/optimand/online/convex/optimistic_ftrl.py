@@ -8,9 +8,7 @@ import numpy as np
 
 from optimand.core.validation import check_choice, check_number
 
-from .gradient_learner import GradientLearner, check_euclidean
-
-Array = np.ndarray
+from .gradient_learner import Array, GradientLearner, check_euclidean
 
 
 class OptimisticFTRL(GradientLearner):

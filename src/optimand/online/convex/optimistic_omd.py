@@ -18,10 +18,8 @@ import numpy as np
 from optimand.core.validation import check_choice, check_number
 
 from .domains import Simplex
-from .gradient_learner import LARGEST, SLACK, GradientLearner, check_bounded, check_euclidean
+from .gradient_learner import LARGEST, SLACK, Array, GradientLearner, check_bounded, check_euclidean
 from .implicit import check_loss, implicit_step
-
-Array = np.ndarray
 
 CURVATURES = ("convex", "strongly_convex", "exp_concave")
 # Rounds after which an inverse that is updated is computed again.

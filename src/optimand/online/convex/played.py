@@ -13,11 +13,9 @@ import numpy as np
 
 from optimand.core.validation import OptimandError
 
-from ..engine.contracts import Environment, Feedback
+from ..engine.contracts import Array, Environment, Feedback, Spec
 from ..engine.draws import Draws
-from .comparators import outside
-
-Array = np.ndarray
+from .comparators import diameter_of, outside
 
 CHUNK = 64
 # Numbers that a chunk may hold: with many repetitions or dimensions it has fewer rounds.
@@ -54,6 +52,12 @@ class PlayedEnvironment(Environment):
         self._at = self._chunk  # the next round's place in the chunk
         self._judged = self._chunk
         self._first = -self._chunk  # rounds before the chunk
+
+    def _told(self, **known: float | None) -> Spec:
+        """What learners may know: the set, its diameter ``D``, and of the facts those that are known and finite."""
+        known = {"D": diameter_of(self.domain, self.d), **known}
+        facts = {name: value for name, value in known.items() if value is not None and np.isfinite(value)}
+        return Spec("gradient", self._reps, self._horizon, self.d, domain=self.domain, facts=facts)
 
     @property
     def rounds(self) -> int:

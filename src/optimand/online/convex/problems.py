@@ -9,32 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from optimand.core.catalog import Method, problem
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int, check_number
 
+from .. import convex
 from ..engine.contracts import Environment
-from ..engine.running import run_repetitions
+from ..engine.running import SPLITS, RepeatedProblem, run_repetitions
+from . import datasets
 from .family import known_of, make_learner
-
-SPLITS = ("valid", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnlineConvexProblem:
-    """Rounds of convex losses, for a block of repetitions.
+class OnlineConvexProblem(RepeatedProblem):
+    """Rounds of convex losses, for a block of repetitions; the budget is also the horizon.
 
     Attributes:
-        name: what users type.
         make: makes the environment of a split, ``valid`` or ``test``.
-        summary: one line.
-        budget: rounds by default; also the horizon.
         metrics: names of what is recorded, each with the environment's comparator; the first one ranks methods.
-        reps: repetitions in a run.
-        target: always None: regret has no natural goal.
 
     Example:
         >>> from optimand.core.recorder import Recorder
@@ -45,23 +40,13 @@ class OnlineConvexProblem:
         True
     """
 
-    name: str
     make: Callable[[str], Environment]
-    summary: str
     budget: int = 2000
     metrics: Mapping[str, str] = field(default_factory=lambda: {"regret": "fixed"})
     reps: int = 20
-    target: float | None = None
 
     family: ClassVar[str] = "online-convex"
     unit: ClassVar[str] = "rounds"
-    direction: ClassVar[Literal["min", "max"]] = "min"
-
-    def __post_init__(self) -> None:
-        check_int("budget", self.budget, low=1)
-        check_int("reps", self.reps, low=1)
-        if not callable(self.make):
-            raise TypeError(f"make must be a function of a split, got {self.make!r:.60}")
 
     @property
     def metric(self) -> str:
@@ -78,12 +63,10 @@ class OnlineConvexProblem:
 
 
 def _sea(name: str, kind: str, summary: str, *, dynamic: bool = False, budget: int, reps: int, **options: Any) -> Any:
-    from .environments import SEAEnvironment
-
-    SEAEnvironment(kind, **options)  # whatever is wrong with the options shows here
+    convex.SEAEnvironment(kind, **options)  # whatever is wrong with the options shows here
     static, moving = {"regret": "fixed"}, {"dynamic_regret": "dynamic"}
     return OnlineConvexProblem(
-        name=name, make=lambda split: SEAEnvironment(kind, **options), summary=summary, budget=budget, reps=reps,
+        name=name, make=lambda split: convex.SEAEnvironment(kind, **options), summary=summary, budget=budget, reps=reps,
         metrics={**moving, **static} if dynamic else static,
     )  # fmt: skip
 
@@ -225,12 +208,8 @@ def random_order_regression(loss: str = "squared", passes: int = 3, radius: floa
     check_number("radius", radius, low=0, low_open=True)
 
     def make(split: str) -> Environment:
-        from .datasets import diabetes
-        from .domains import Ball
-        from .streams import StreamEnvironment
-
-        x, y = _halves(split, *diabetes())
-        return StreamEnvironment(x, y, loss=loss, order="reshuffled", domain=Ball(radius), quantile=0.9)
+        x, y = _halves(split, *datasets.diabetes())
+        return convex.StreamEnvironment(x, y, loss=loss, order="reshuffled", domain=convex.Ball(radius), quantile=0.9)
 
     smooth = loss == "squared"
     return OnlineConvexProblem(
@@ -248,9 +227,7 @@ class _Sulfur(OnlineConvexProblem):
     @property  # type: ignore[override]
     def summary(self) -> str:
         """One line; OptimandError where the file is missing."""
-        from .datasets import sulfur_file
-
-        sulfur_file()
+        datasets.sulfur_file()
         return self._summary
 
     @summary.setter
@@ -268,10 +245,7 @@ def sulfur_recovery(budget: int = 5040) -> Any:
     check_int("budget", budget, low=1, high=5040)
 
     def make(split: str) -> Environment:
-        from .datasets import sulfur_recovery
-        from .streams import StreamEnvironment
-
-        return StreamEnvironment(*_parts(split, *sulfur_recovery()))
+        return convex.StreamEnvironment(*_parts(split, *datasets.sulfur_recovery()))
 
     return _Sulfur(
         name="sulfur-recovery", make=make, budget=budget, reps=1, metrics={"loss": "loss", "regret": "realised"},
@@ -297,12 +271,10 @@ def digits_label_shift(
     check_number("radius", radius, low=0, low_open=True)
 
     def make(split: str) -> Environment:
-        from .datasets import digits
-        from .domains import Ball
-        from .streams import StreamEnvironment
-
-        x, y, classes = _halves(split, *digits())
-        return StreamEnvironment(x, y, loss=loss, order="label-shift", classes=classes, how=how, domain=Ball(radius))
+        x, y, classes = _halves(split, *datasets.digits())
+        return convex.StreamEnvironment(
+            x, y, loss=loss, order="label-shift", classes=classes, how=how, domain=convex.Ball(radius)
+        )
 
     return OnlineConvexProblem(
         name=f"digits-label-shift:loss={loss},how={how},radius={radius:g}", make=make, budget=budget, reps=reps,
@@ -319,17 +291,12 @@ def data_stream(data: str = "breast-cancer", radius: float = 5.0) -> Any:
             ``trump`` (squared) of the package river. Valid is the first half, test the second.
         radius: of the ball that models are in.
     """
-    from .datasets import PACKAGED
-
-    kept = PACKAGED[check_choice("data", data, PACKAGED)]
+    kept = datasets.PACKAGED[check_choice("data", data, datasets.PACKAGED)]
     check_number("radius", radius, low=0, low_open=True)
 
     def make(split: str) -> Environment:
-        from .datasets import packaged
-        from .domains import Ball
-        from .streams import StreamEnvironment
-
-        return StreamEnvironment(*_parts(split, *packaged(data)), loss=kept.loss, domain=Ball(radius))
+        x, y = _parts(split, *datasets.packaged(data))
+        return convex.StreamEnvironment(x, y, loss=kept.loss, domain=convex.Ball(radius))
 
     metrics = {"loss": "loss", "regret": "realised"} if kept.loss == "squared" else {"loss": "loss"}
     return OnlineConvexProblem(

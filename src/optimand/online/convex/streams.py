@@ -13,15 +13,15 @@ import numpy as np
 
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number
 
-from ..engine.contracts import Spec
+from ..engine.contracts import Array, Spec
 from ..engine.draws import Draws
-from .comparators import best_model, diameter_of, least_squares, quadratic_minimiser
+from .comparators import best_model, least_squares, quadratic_minimiser
+from .domains import Ball
 from .environments import largest_norm
 from .losses import LINEAR_MODELS, SquaredLoss, linear_model_loss
 from .played import PlayedEnvironment, summed
 from .shifts import draw_labels, mixture
 
-Array = np.ndarray
 ORDERS = ("time", "random", "reshuffled", "label-shift")
 
 
@@ -77,11 +77,7 @@ class StreamEnvironment(PlayedEnvironment):
         if order == "label-shift":
             self._check_classes()
         self.d = self.features.shape[1]
-        if domain is None:
-            from .domains import Ball
-
-            domain = Ball(1.0)
-        self.domain = domain
+        self.domain = Ball(1.0) if domain is None else domain
 
     def _check_classes(self) -> None:
         if self.classes is None or self.classes.shape != self.targets.shape:
@@ -109,9 +105,7 @@ class StreamEnvironment(PlayedEnvironment):
 
     def spec(self) -> Spec:
         """Dimension, domain, and the facts ``D``, ``G``, ``L`` and, for exp-concave losses, ``alpha``."""
-        known = {"D": diameter_of(self.domain, self.d), **self._constants()}
-        facts = {name: value for name, value in known.items() if value is not None and np.isfinite(value)}
-        return Spec("gradient", self._reps, self._horizon, self.d, domain=self.domain, facts=facts)
+        return self._told(**self._constants())
 
     def _constants(self) -> dict[str, float | None]:
         longest = float(np.linalg.norm(self.features, axis=1).max())
@@ -206,11 +200,7 @@ class RandomDesign(PlayedEnvironment):
         self.d = check_int("d", d, low=1)
         self.sigma = check_number("sigma", sigma, low=0)
         self.weight = check_number("weight", weight, low=0)
-        if domain is None:
-            from .domains import Ball
-
-            domain = Ball(1.0)
-        self.domain = domain
+        self.domain = Ball(1.0) if domain is None else domain
 
     def reset(self, draws: Draws, horizon: int | None) -> None:
         """Draw the weights and begin anew."""
@@ -224,11 +214,7 @@ class RandomDesign(PlayedEnvironment):
     def spec(self) -> Spec:
         """Dimension, domain, and the facts ``D``, ``G``, ``L``, ``alpha`` and ``sigma``; rows have norm 1."""
         error = largest_norm(self.domain, self.d) + self.weight + 3 * self.sigma
-        known = {
-            "D": diameter_of(self.domain, self.d), "G": error, "L": 1.0, "alpha": 1 / error**2, "sigma": self.sigma,
-        }  # fmt: skip
-        facts = {name: value for name, value in known.items() if np.isfinite(value)}
-        return Spec("gradient", self._reps, self._horizon, self.d, domain=self.domain, facts=facts)
+        return self._told(G=error, L=1.0, alpha=1 / error**2, sigma=self.sigma)
 
     def _draw(self, first: int, count: int) -> None:
         z = np.swapaxes(self._feature_draws.normal(count, self.d), 0, 1)

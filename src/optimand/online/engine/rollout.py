@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -82,17 +83,13 @@ def start(
         check_choice("comparator", comparator, env.comparators)
     draws = Draws(seed.child("environment"), reps)
     mine = Draws(seed.child("learner", name), reps)
-    own = getattr(env, "start", None)
-    if own is not None:  # an environment whose repetitions do not go in step
-        made: Rollout = own(
-            learner, draws=draws, learner_draws=mine, horizon=horizon, grid=grid, comparators=chosen, name=name,
-            compiled=compiled,
-        )  # fmt: skip
-        return made
-    return InStep(
-        learner, env, draws=draws, learner_draws=mine, horizon=horizon, grid=grid, comparators=chosen, name=name,
+    # An environment whose repetitions do not go in step has a simulation of its own.
+    begin = getattr(env, "start", None) or functools.partial(InStep, env=env)
+    made: Rollout = begin(
+        learner, draws=draws, learner_draws=mine, horizon=horizon, grid=grid, comparators=chosen, name=name,
         compiled=compiled,
     )  # fmt: skip
+    return made
 
 
 def default_comparators(env: Environment) -> tuple[str, ...]:

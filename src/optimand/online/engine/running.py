@@ -8,13 +8,15 @@ the repetitions and, as ``NAME:q10`` and ``NAME:q90``, quantiles of single repet
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from optimand.core.recorder import Diverged, Recorder
 from optimand.core.running import resume, save
 from optimand.core.seeds import SeedTree
+from optimand.core.validation import check_int
 
 from .contracts import Environment
 from .grid import recording_grid
@@ -23,6 +25,37 @@ from .rollout import start
 SPLITS = ("valid", "test")
 QUANTILES = {"q10": 0.1, "q90": 0.9}
 POINTS = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatedProblem:
+    """Repetitions of something to play: the base of the families' problems, which have ``run`` besides.
+
+    Attributes:
+        name: what users type.
+        make: makes what is played.
+        summary: one line.
+        budget: rounds by default.
+        reps: repetitions on each split.
+        target: value of the metric that counts for time-to-target, or None.
+        methods: compared by default; none for those of the family.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    summary: str
+    budget: int
+    reps: int = 100
+    target: float | None = None
+    methods: tuple[str, ...] = ()
+
+    direction: ClassVar[Literal["min", "max"]] = "min"
+
+    def __post_init__(self) -> None:
+        check_int("budget", self.budget, low=1)
+        check_int("reps", self.reps, low=1)
+        if not callable(self.make):
+            raise TypeError(f"make must be a function, got {self.make!r:.60}")
 
 
 def run_repetitions(

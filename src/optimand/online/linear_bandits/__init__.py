@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .commit import SearchThenCommit as SearchThenCommit
     from .commit import SparseNetCommit as SparseNetCommit
     from .design import g_optimal_design as g_optimal_design
     from .design import gdesign_search as gdesign_search

@@ -17,8 +17,10 @@ import numpy as np
 
 from optimand.core.validation import check_number
 
+from ..bandits.environments import plain_arms
 from ..engine.contracts import Array, Environment, Feedback, Learner, Spec
 from ..engine.draws import Draws
+from .linear_steps import choose, learn, play
 from .queries import told_features
 
 
@@ -75,8 +77,6 @@ class LinearLearner(Learner):
 
     def act(self, observation: object) -> Array:
         """The arm of each repetition; the first of several."""
-        from .linear_steps import choose
-
         arms = np.empty_like(self._last)
         choose(self.thompson, self.features, self._state(), self.rounds, self.width(), *self._stream(1), arms)
         self._last = arms
@@ -84,26 +84,19 @@ class LinearLearner(Learner):
 
     def update(self, feedback: Feedback) -> None:
         """One step of recursive least squares, carried over to all arms."""
-        from .linear_steps import learn
-
         learn(self.features, self._state(), self._last, np.ascontiguousarray(feedback.reward, dtype=float))
         self.rounds += 1
 
     def fuse(self, env: Environment) -> Callable[[int], None] | None:
         """A compiled loop with an environment of stochastic arms; None for another."""
-        from ..bandits.environments import StochasticBandit
-
-        # An environment, or a learner, that steps in its own way must be asked.
-        if not isinstance(env, StochasticBandit) or type(env).step is not StochasticBandit.step:
+        arms = plain_arms(env, self, LinearLearner)
+        if arms is None:
             return None
-        if type(self).act is not LinearLearner.act or type(self).update is not LinearLearner.update:
-            return None
-        from .linear_steps import play
 
         def run(rounds: int) -> None:
             if rounds > 0:
                 play(
-                    self.thompson, env.law, env._arm_state, self.features, self._state(), self.rounds, rounds,
+                    self.thompson, arms.law, arms._arm_state, self.features, self._state(), self.rounds, rounds,
                     self.width(), *self._stream(rounds), self._last,
                 )  # fmt: skip
                 self.rounds += rounds

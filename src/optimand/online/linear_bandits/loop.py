@@ -196,13 +196,7 @@ def rehearsal() -> ActionTask:
 
 
 def run(
-    problem: ActionProblem,
-    method: Method,
-    hyper: Mapping[str, Any],
-    *,
-    seed: SeedTree,
-    budget: int,
-    recorder: Recorder,
+    problem: ActionProblem, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder
 ) -> None:
     """Search bandits of ``problem``, as many on each split, with ``budget`` queries each.
 

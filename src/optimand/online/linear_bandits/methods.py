@@ -15,6 +15,10 @@ from optimand.core.catalog import method
 from optimand.core.space import Choice, Dimension, Float
 from optimand.core.validation import OptimandError
 
+from .design import g_optimal_design, gdesign_search
+from .queries import ask_means, repeats_needed
+from .regression import default_queries, heaviest, sparse_regression_search
+
 if TYPE_CHECKING:
     from .loop import ActionTask
 
@@ -49,8 +53,6 @@ def _prepared(task: ActionTask, **options: Any) -> Any:
 
 def _design(task: ActionTask, max_support: int | None = None) -> Any:
     """A G-optimal design of the task's features."""
-    from .design import g_optimal_design
-
     return _once(task, ("design", max_support), lambda: g_optimal_design(task.Phi, max_support=max_support))
 
 
@@ -97,9 +99,6 @@ def best_subset(task: ActionTask, *, factor: float = 1.0, rows: str = "random") 
 
 
 def _regression(task: ActionTask, estimator: str, factor: float, rows: str) -> int:
-    from .queries import repeats_needed
-    from .regression import default_queries, heaviest, sparse_regression_search
-
     most = min(max(1, round(factor * default_queries(task.N, task.d, task.s))), task.N)
     # What the budget allows, where noise makes an action cost several queries.
     most = min(most, max(task.budget // repeats_needed(task.noise, task.eps, 0.05, most), 1))
@@ -114,8 +113,6 @@ def _regression(task: ActionTask, estimator: str, factor: float, rows: str) -> i
 @method("g-optimal", family="best-action", space={"phases": Choice(False, True)}, options={"compiled": True})
 def g_optimal(task: ActionTask, *, phases: bool = False) -> int:
     """Least squares on a G-optimal design, then its greedy action: the linear baseline without sparsity (B5)."""
-    from .design import gdesign_search
-
     queries = max(task.budget, task.d)
     found = gdesign_search(
         task.query, task.Phi, task.eps, noise=task.noise, phases=phases, n_queries=queries,
@@ -127,8 +124,6 @@ def g_optimal(task: ActionTask, *, phases: bool = False) -> int:
 @method("random-queries", family="best-action")
 def random_queries(task: ActionTask) -> Iterator[int]:
     """The best of actions asked in random order; with noise each until its mean is within eps."""
-    from .queries import ask_means, repeats_needed
-
     best, value = 0, -np.inf
     order = task.rng.permutation(task.N)
     repeats = repeats_needed(task.noise, task.eps, 0.05, task.N)

@@ -7,17 +7,19 @@ splits ``valid`` and ``test`` are independent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from optimand.core.catalog import Method, problem
-from optimand.core.recorder import Recorder
+from optimand.core.catalog import problem
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int, check_number
 
+from .generators import aimed_errors, gaussian_actions, rademacher_actions, random_theta
 from .instances import ERRORS, MisspecifiedLinearBandit
 from .loop import run
+from .lower_bounds import needle_bandit, packing_features
+from .queries import repeats_needed
 
 Draw = Callable[[SeedTree], MisspecifiedLinearBandit]
 
@@ -42,6 +44,7 @@ class ActionProblem:
         methods: compared by default; none for those of the family.
 
     Example:
+        >>> from optimand.core.catalog import Method
         >>> from optimand.core.recorder import Recorder
         >>> from optimand.online.linear_bandits.methods import sparse_net
         >>> recorder = Recorder(200)
@@ -77,16 +80,12 @@ class ActionProblem:
         if not callable(self.prepare):
             raise TypeError(f"prepare must be a function of a branch of seeds, got {self.prepare!r:.60}")
 
-    def run(self, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder) -> None:
-        """Run ``method`` once; see :func:`optimand.online.linear_bandits.loop.run`."""
-        run(self, method, hyper, seed=seed, budget=budget, recorder=recorder)
+    run = run
 
 
 def _budget(budget: int | None, N: int, most: int, noise: float = 0.0, eps: float = 1.0) -> int:
     if budget is not None:
         return check_int("budget", budget, low=1)
-    from .queries import repeats_needed
-
     return min(N, most) * repeats_needed(noise, eps, 0.05, min(N, most))
 
 
@@ -147,8 +146,6 @@ def _directions(
     length: float = 1.0,
 ) -> ActionProblem:  # fmt: skip
     def prepare(tree: SeedTree) -> Draw:
-        from .generators import aimed_errors, gaussian_actions, random_theta
-
         Phi = gaussian_actions(N, d, tree.numpy(), norm=length)
         chosen = aimed_errors(Phi, eps) if error == "aimed" else error
 
@@ -187,8 +184,6 @@ def good_features(
     _check(eps, noise, d=d, N=N, s=s)
 
     def prepare(tree: SeedTree) -> Draw:
-        from .generators import rademacher_actions, random_theta
-
         Phi = rademacher_actions(N, d, tree.numpy())
 
         def draw(branch: SeedTree) -> MisspecifiedLinearBandit:
@@ -222,8 +217,6 @@ def packing_actions(
         check_int(name, value, low=2)
 
     def prepare(tree: SeedTree) -> Draw:
-        from .lower_bounds import needle_bandit, packing_features
-
         Phi = packing_features(q, s, k)
 
         def draw(branch: SeedTree) -> MisspecifiedLinearBandit:

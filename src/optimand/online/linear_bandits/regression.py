@@ -74,30 +74,26 @@ def omp(A: Any, y: Any, s: int) -> Array:
     return found[0] if targets.ndim == 1 else found.T
 
 
-def lasso(A: Any, y: Any, penalty: float, *, scale: str = "mean") -> Array:
-    """The Lasso without intercept, by scikit-learn.
+def lasso(A: Any, y: Any, penalty: float) -> Array:
+    """The Lasso without intercept, by scikit-learn: squared residuals are divided by ``2 n``.
 
     Args:
         A: rows, shape ``(n, d)``.
         y: observations, shape ``(n,)``.
         penalty: factor of ``|theta|_1``, > 0.
-        scale: what the squared residuals are divided by: ``mean`` by ``2 n`` (scikit-learn's ``alpha``), ``half`` by
-            2, ``sum`` by 1.
 
     Returns:
         Coefficients, shape ``(d,)``.
 
     Example:
-        >>> lasso(np.eye(2), [3.0, 0.1], 1.0, scale="half").round(6).tolist()
+        >>> lasso(np.eye(2), [3.0, 0.1], 0.5).round(6).tolist()
         [2.0, 0.0]
     """
     from sklearn.linear_model import Lasso
 
     A, y = check_rows(A, y)
     check_number("penalty", penalty, low=0, low_open=True)
-    check_choice("scale", scale, ("mean", "half", "sum"))
-    divisor = {"mean": 1.0, "half": float(len(A)), "sum": 2.0 * len(A)}[scale]
-    model = Lasso(alpha=penalty / divisor, fit_intercept=False, max_iter=100_000, tol=1e-8)
+    model = Lasso(alpha=penalty, fit_intercept=False, max_iter=100_000, tol=1e-8)
     # Rows that fit to the last digit leave no duality gap to measure.
     top = float(np.abs(y).max()) or 1.0
     model.set_params(alpha=model.alpha / top)

@@ -18,6 +18,7 @@ import numpy as np
 
 from optimand.core.validation import check_choice, check_int, check_number
 
+from . import sweeps
 from .nets import HYPOTHESES, ball_net, count_net, sphere_net
 from .queries import Array, Query, ask_means, check_features, check_levels, repeats_needed
 
@@ -134,44 +135,30 @@ class SparseSearch:
         # The greedy action depends on the direction alone, the value that elimination compares does not.
         return self.method == "eliminate" and self.norm == "bounded"
 
-    def _make_net(self) -> None:
+    def _greedy_of_net(self, rows: int) -> tuple[Array, Array, Array]:
+        """Which actions are greedy for some hypothesis; for ``rows`` supports also which ones, and their values."""
         make = ball_net if self._ball() else sphere_net
         self.net = np.ascontiguousarray(self.radius * make(self.s, self.eps / self.radius))
         self._columns = np.ascontiguousarray(self.Phi.T)
         self.n_hypotheses = math.comb(self.Phi.shape[1], self.s) * len(self.net)
-
-    def _lengths(self) -> Array:
-        found: Array = np.linalg.norm(self.net, axis=1)
-        return found
+        chosen, shape = np.zeros(len(self.Phi), dtype=np.bool_), (rows, len(self.net))
+        actions, predicted = np.empty(shape, dtype=np.int32), np.empty(shape)
+        lengths = np.linalg.norm(self.net, axis=1)
+        sweeps.greedy(self._columns, self.net, lengths, self.s, chosen, actions, predicted)
+        return np.flatnonzero(chosen), actions.ravel(), predicted.ravel()
 
     def _prepare_net(self) -> None:
-        from .sweeps import mark_greedy
-
-        self._make_net()
-        chosen = np.zeros(len(self.Phi), dtype=np.bool_)
-        mark_greedy(self._columns, self.net, np.ascontiguousarray(self.net.T), self._lengths(), self.s, chosen)
-        self.actions = np.flatnonzero(chosen)
+        self.actions = self._greedy_of_net(0)[0]
 
     def _prepare_cover(self) -> None:
-        from .sweeps import cover
-
         chosen, centres = np.zeros(len(self.Phi), dtype=np.bool_), np.empty(len(self.Phi), dtype=np.int64)
-        count, cells = cover(np.ascontiguousarray(self.Phi.T), self.eps / self.radius, self.s, chosen, centres)
+        count, cells = sweeps.cover(np.ascontiguousarray(self.Phi.T), self.eps / self.radius, self.s, chosen, centres)
         self.actions, self.n_hypotheses = centres[:count].copy(), int(cells)
 
     def _prepare_eliminate(self) -> None:
-        from .sweeps import fill_greedy
-
-        self._make_net()
-        shape = (self.n_hypotheses // len(self.net), len(self.net))
-        greedy, predicted = np.empty(shape, dtype=np.int32), np.empty(shape)
-        netT = np.ascontiguousarray(self.net.T)
-        fill_greedy(self._columns, self.net, netT, self._lengths(), self.s, greedy, predicted)
-        self._greedy, self._predicted = greedy.ravel(), predicted.ravel()
+        _, self._greedy, self._predicted = self._greedy_of_net(math.comb(self.Phi.shape[1], self.s))
 
     def _eliminate(self, query: Query) -> Any:
-        from .sweeps import best_open, eliminate
-
         live = np.arange(self.n_hypotheses, dtype=np.int32 if self.n_hypotheses < 2**31 else np.int64)
         asked = np.zeros(len(self.Phi), dtype=np.bool_)
         # The parameter is within eps of a hypothesis, the reward within eps of the model, the mean within eps of it.
@@ -179,7 +166,7 @@ class SparseSearch:
         actions: list[int] = []
         means: list[float] = []
         while True:
-            h = int(best_open(live, self._greedy, self._predicted, asked))
+            h = int(sweeps.best_open(live, self._greedy, self._predicted, asked))
             if h < 0:
                 message = "all hypotheses that are left had their greedy actions queried"
                 break
@@ -197,7 +184,7 @@ class SparseSearch:
             means.append(mean)
             asked[a] = True
             kept = np.empty(len(live), dtype=np.bool_)
-            eliminate(self._columns[:, a].copy(), self.net, self.s, live, mean, width, kept)
+            sweeps.eliminate(self._columns[:, a].copy(), self.net, self.s, live, mean, width, kept)
             live = live[kept]
         success = len(live) > 0
         if not success:

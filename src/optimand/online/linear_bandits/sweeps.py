@@ -51,15 +51,7 @@ def _score_all(columns: Any, support: Any, i: int, netT: Any, values: Any) -> No
 
 @compiled
 def greedy_of_support(
-    columns: Any,
-    support: Any,
-    net: Any,
-    netT: Any,
-    lengths: Any,
-    squares: Any,
-    values: Any,
-    best: Any,
-    arg: Any,
+    columns: Any, support: Any, net: Any, netT: Any, lengths: Any, squares: Any, values: Any, best: Any, arg: Any
 ) -> None:
     """Greedy actions of all points of the net on one support; ties go to the smallest index.
 
@@ -108,34 +100,26 @@ def greedy_of_support(
 
 
 @compiled
-def mark_greedy(columns: Any, net: Any, netT: Any, lengths: Any, s: int, chosen: Any) -> None:
-    """Mark in ``chosen`` (N,) the greedy actions of all supports and points of the net."""
+def greedy(columns: Any, net: Any, lengths: Any, s: int, chosen: Any, actions: Any, predicted: Any) -> None:
+    """Mark in ``chosen`` (N,) the greedy actions of all supports and points of the net.
+
+    ``actions`` and ``predicted`` (B, K), if they have rows, take the greedy action of each hypothesis and its value.
+    """
     d, N = columns.shape
     K = net.shape[0]
-    squares, values, best, arg = np.empty(N), np.empty(K), np.empty(K), np.empty(K, np.int64)
-    support = np.arange(s)
-    while True:
-        greedy_of_support(columns, support, net, netT, lengths, squares, values, best, arg)
-        for k in range(K):
-            chosen[arg[k]] = True
-        if not next_support(support, d):
-            break
-
-
-@compiled
-def fill_greedy(columns: Any, net: Any, netT: Any, lengths: Any, s: int, actions: Any, predicted: Any) -> None:
-    """Fill ``actions`` and ``predicted`` (B, K): the greedy action of each hypothesis and its predicted value."""
-    d, N = columns.shape
-    K = net.shape[0]
+    netT = np.ascontiguousarray(net.T)
     squares, values, best, arg = np.empty(N), np.empty(K), np.empty(K), np.empty(K, np.int64)
     support = np.arange(s)
     b = 0
     while True:
         greedy_of_support(columns, support, net, netT, lengths, squares, values, best, arg)
         for k in range(K):
-            actions[b, k] = arg[k]
-            predicted[b, k] = best[k]
-        b += 1
+            chosen[arg[k]] = True
+        if len(actions):
+            for k in range(K):
+                actions[b, k] = arg[k]
+                predicted[b, k] = best[k]
+            b += 1
         if not next_support(support, d):
             break
 

@@ -7,7 +7,8 @@ same arm meet the same rewards, and none can change what another one sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -145,21 +146,15 @@ class StreamingBandit(Environment):
         return f"StreamingBandit({self.instances.name}, {self.arms} arms, {self.reward})"
 
 
-class _Means:
-    """Fixed means as a sampler that can be pickled."""
-
-    def __init__(self, means: Array) -> None:
-        self.means = means
-
-    def __call__(self, draws: Any, horizon: Any) -> Array:
-        return self.means
+def _given(means: Array, draws: Any, horizon: Any) -> Array:
+    return means
 
 
-def _fixed(arms: Any) -> tuple[int, _Means]:
+def _fixed(arms: Any) -> tuple[int, Callable[[Any, Any], Array]]:
     try:
         means = np.array(arms, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"arms must be means in a list, got {arms!r:.80}") from None
     if means.ndim != 1 or not len(means):
         raise ValueError(f"arms must be at least one mean in a list, got shape {means.shape}")
-    return len(means), _Means(means[None, :])
+    return len(means), functools.partial(_given, means[None, :])

@@ -1,5 +1,7 @@
 """Compiled loops: rewards, accounts, and all built-in learners for many repetitions, arrival by arrival.
 
+An argument ``a`` is the accounts, ``row`` the record of repetition ``r`` in them.
+
 Importing this module imports Numba. The learners here do what those in ``tower.py``, ``king.py`` and ``anytime.py`` do,
 with the same pulls in the same order; tests compare them bit by bit.
 """
@@ -25,9 +27,10 @@ def batch_mean(start: Any, used: Any, n: Any, p: Any, gaussian: Any, sd: Any) ->
 
 
 @compiled
-def charge(row: Any, r: Any, means: Any, grid: Any, curves: Any, arm: Any, n: Any) -> None:
+def charge(a: Any, row: Any, r: Any, arm: Any, n: Any) -> None:
     """``n`` trials of an arm pass: regret grows in a straight line, across the recording times on the way."""
-    mean, began = means[r, arm], row.time
+    mean, began = a.means[r, arm], row.time
+    grid, curves = a.grid, a.curves
     ends = began + n
     gap, gap_seen = row.best - mean, row.seen - mean
     i = row.place
@@ -43,31 +46,31 @@ def charge(row: Any, r: Any, means: Any, grid: Any, curves: Any, arm: Any, n: An
 
 
 @compiled
-def draw(terms: Any, row: Any, r: Any, means: Any, grid: Any, curves: Any, arm: Any, used: Any, n: Any) -> Any:
+def draw(a: Any, row: Any, r: Any, arm: Any, used: Any, n: Any) -> Any:
     """Pull an arm ``n`` times: its mean reward, everything charged."""
-    start = start_of(terms.key, row.rep, arm)
-    mean = batch_mean(start, used, n, means[r, arm], terms.gaussian, terms.sd)
-    charge(row, r, means, grid, curves, arm, n)
+    start = start_of(a.terms.key, row.rep, arm)
+    mean = batch_mean(start, used, n, a.means[r, arm], a.terms.gaussian, a.terms.sd)
+    charge(a, row, r, arm, n)
     return mean
 
 
 @compiled
-def arrive(row: Any, r: Any, means: Any) -> Any:
+def arrive(a: Any, row: Any, r: Any) -> Any:
     """The next arm comes; its number."""
     arm = row.arrived
     row.arrived += 1
     row.live += 1
     row.peak = max(row.peak, row.live)
-    row.seen = max(row.seen, means[r, arm])
+    row.seen = max(row.seen, a.means[r, arm])
     return arm
 
 
 @compiled
-def commit(terms: Any, row: Any, r: Any, means: Any, grid: Any, curves: Any, arm: Any) -> None:
+def commit(a: Any, row: Any, r: Any, arm: Any) -> None:
     """All trials that are left go to ``arm``."""
     row.explored = row.time
     row.committed = arm
-    charge(row, r, means, grid, curves, arm, terms.horizon - row.time)
+    charge(a, row, r, arm, a.terms.horizon - row.time)
     row.live = 0
 
 
@@ -86,18 +89,7 @@ def _allowed(horizon: Any, row: Any, mine: Any, n: Any) -> Any:
 
 @compiled
 def _observe_in_tower(
-    terms: Any,
-    row: Any,
-    r: Any,
-    means: Any,
-    grid: Any,
-    curves: Any,
-    by_level: Any,
-    epoch: Any,
-    tower: Any,
-    champions: Any,
-    arm: Any,
-    used: Any,
+    a: Any, row: Any, r: Any, by_level: Any, epoch: Any, tower: Any, champions: Any, arm: Any, used: Any
 ) -> None:
     if epoch.alone:
         own = champions[r, 0]
@@ -106,9 +98,9 @@ def _observe_in_tower(
         return
     level, old = 0, -np.inf
     while True:
-        n = _allowed(terms.horizon, row, tower, by_level[tower.epoch, level].pulls)
+        n = _allowed(a.terms.horizon, row, tower, by_level[tower.epoch, level].pulls)
         if n > 0:
-            mean = draw(terms, row, r, means, grid, curves, arm, used, n)
+            mean = draw(a, row, r, arm, used, n)
             used += n
         else:
             mean = old
@@ -133,9 +125,7 @@ def _observe_in_tower(
 
 
 @compiled
-def _choose_in_tower(
-    terms: Any, row: Any, r: Any, means: Any, grid: Any, curves: Any, epoch: Any, tower: Any, champions: Any
-) -> None:
+def _choose_in_tower(a: Any, row: Any, r: Any, epoch: Any, tower: Any, champions: Any) -> None:
     """The play-off; the winner is left at level 0, alone."""
     best, chosen = -np.inf, -1
     for level in range(epoch.levels):
@@ -144,9 +134,9 @@ def _choose_in_tower(
             continue
         mean = own.mean
         if tower.alive > 1:
-            n = _allowed(terms.horizon, row, tower, epoch.final)
+            n = _allowed(a.terms.horizon, row, tower, epoch.final)
             if n > 0:
-                mean = draw(terms, row, r, means, grid, curves, own.arm, own.used, n)
+                mean = draw(a, row, r, own.arm, own.used, n)
                 own.used += n
         if chosen < 0 or mean > best:
             best, chosen = mean, level
@@ -161,93 +151,68 @@ def _choose_in_tower(
 
 
 @compiled
-def _next_epoch(
-    terms: Any,
-    row: Any,
-    r: Any,
-    means: Any,
-    grid: Any,
-    curves: Any,
-    by_level: Any,
-    by_epoch: Any,
-    tower: Any,
-    champions: Any,
-) -> None:
+def _next_epoch(a: Any, row: Any, r: Any, by_level: Any, by_epoch: Any, tower: Any, champions: Any) -> None:
     # What is left of the epoch goes to its winner, who then is the first arm of the next one.
     first = champions[r, 0]
     arm, used = first.arm, first.used
-    n = _allowed(terms.horizon, row, tower, tower.left)
-    charge(row, r, means, grid, curves, arm, n)
+    n = _allowed(a.terms.horizon, row, tower, tower.left)
+    charge(a, row, r, arm, n)
     first.arm = -1
     tower.alive = 0
     tower.epoch += 1
     tower.left = by_epoch[tower.epoch].budget
     tower.got, tower.chosen = 0, False
     epoch = by_epoch[tower.epoch]
-    _observe_in_tower(terms, row, r, means, grid, curves, by_level, epoch, tower, champions, arm, used + n)
+    _observe_in_tower(a, row, r, by_level, epoch, tower, champions, arm, used + n)
 
 
 @compiled
-def run_tower(
-    terms: Any,
-    rows: Any,
-    means: Any,
-    grid: Any,
-    curves: Any,
-    by_level: Any,
-    by_epoch: Any,
-    epochs: Any,
-    towers: Any,
-    champions: Any,
-    target: Any,
-) -> None:
+def run_tower(a: Any, by_level: Any, by_epoch: Any, epochs: Any, towers: Any, champions: Any, target: Any) -> None:
     """Towers (one level for uniform and naive exploration, epochs for unknown horizons) up to the time ``target``."""
-    K = means.shape[1]
-    for r in range(len(rows)):
-        row, tower = rows[r], towers[r]
-        while row.committed < 0 and (row.time < target or target == terms.horizon):
+    K = a.means.shape[1]
+    for r in range(len(a.rows)):
+        row, tower = a.rows[r], towers[r]
+        while row.committed < 0 and (row.time < target or target == a.terms.horizon):
             if row.arrived == K:
                 if not tower.chosen:
-                    _choose_in_tower(terms, row, r, means, grid, curves, by_epoch[tower.epoch], tower, champions)
-                commit(terms, row, r, means, grid, curves, champions[r, 0].arm)
+                    _choose_in_tower(a, row, r, by_epoch[tower.epoch], tower, champions)
+                commit(a, row, r, champions[r, 0].arm)
                 break
-            arm = arrive(row, r, means)
+            arm = arrive(a, row, r)
             if tower.got == by_epoch[tower.epoch].size and not tower.over:
-                _next_epoch(terms, row, r, means, grid, curves, by_level, by_epoch, tower, champions)
+                _next_epoch(a, row, r, by_level, by_epoch, tower, champions)
             if tower.over:
                 row.live -= 1
                 continue
             epoch = by_epoch[tower.epoch]
-            _observe_in_tower(terms, row, r, means, grid, curves, by_level, epoch, tower, champions, arm, 0)
+            _observe_in_tower(a, row, r, by_level, epoch, tower, champions, arm, 0)
             tower.got += 1
             if epochs and tower.got == epoch.size:
-                _choose_in_tower(terms, row, r, means, grid, curves, epoch, tower, champions)
+                _choose_in_tower(a, row, r, epoch, tower, champions)
 
 
 @compiled
-def _challenge(
-    terms: Any, row: Any, r: Any, means: Any, grid: Any, curves: Any, plan: Any, rounds: Any, king: Any, arm: Any
-) -> Any:
+def _challenge(a: Any, row: Any, r: Any, plan: Any, rounds: Any, king: Any, arm: Any) -> Any:
     """A challenger plays the king; returns his own number of pulls."""
     used = 0
     if king.arm < 0:
-        n = _allowed(terms.horizon, row, king, plan.first)
-        king.estimate = draw(terms, row, r, means, grid, curves, arm, 0, n)
+        n = _allowed(a.terms.horizon, row, king, plan.first)
+        king.estimate = draw(a, row, r, arm, 0, n)
         king.arm, king.budget = arm, plan.first
         return n
     king.budget += plan.income
     i = 0
     while True:
         if i == len(rounds) or king.budget < rounds[i]:
-            n = _allowed(terms.horizon, row, king, plan.first)
+            n = _allowed(a.terms.horizon, row, king, plan.first)
             if n > 0:
-                king.estimate = max(king.estimate, draw(terms, row, r, means, grid, curves, arm, used, n))
+                king.estimate = max(king.estimate, draw(a, row, r, arm, used, n))
             king.arm, king.budget = arm, plan.first
             return used + n
-        n = _allowed(terms.horizon, row, king, rounds[i])
+        n = _allowed(a.terms.horizon, row, king, rounds[i])
         if n == 0:
             return used
-        mean = draw(terms, row, r, means, grid, curves, arm, used, n)
+        mean = draw(a, row, r, arm, used, n)
         used += n
         king.budget -= rounds[i]
         if mean <= king.estimate - plan.margin:
@@ -256,31 +221,29 @@ def _challenge(
 
 
 @compiled
-def run_king(
-    terms: Any, rows: Any, means: Any, grid: Any, curves: Any, plan: Any, rounds: Any, kings: Any, target: Any
-) -> None:
+def run_king(a: Any, plan: Any, rounds: Any, kings: Any, target: Any) -> None:
     """The king with a budget, up to the time ``target``."""
-    K = means.shape[1]
-    for r in range(len(rows)):
-        row, king = rows[r], kings[r]
-        while row.committed < 0 and (row.time < target or target == terms.horizon):
+    K = a.means.shape[1]
+    for r in range(len(a.rows)):
+        row, king = a.rows[r], kings[r]
+        while row.committed < 0 and (row.time < target or target == a.terms.horizon):
             if row.arrived == K:
                 fallen = plan.fractional and king.second >= 0 and king.spent > plan.most
-                commit(terms, row, r, means, grid, curves, king.second if fallen else king.arm)
+                commit(a, row, r, king.second if fallen else king.arm)
                 break
-            arm = arrive(row, r, means)
+            arm = arrive(a, row, r)
             if K == 1:
                 king.arm = arm
                 continue
             used = 0
             if king.left > 0 and (not plan.fractional or king.spent <= plan.most):
-                used = _challenge(terms, row, r, means, grid, curves, plan, rounds, king, arm)
+                used = _challenge(a, row, r, plan, rounds, king, arm)
                 king.spent += used
             if plan.fractional:
                 coin = uniform_at(start_of(plan.key, row.rep, 0), arm)
                 if arm == 0 or coin < plan.chance:
-                    n = _allowed(terms.horizon, row, king, plan.fraction)
-                    mean = draw(terms, row, r, means, grid, curves, arm, used, n) if n > 0 else -np.inf
+                    n = _allowed(a.terms.horizon, row, king, plan.fraction)
+                    mean = draw(a, row, r, arm, used, n) if n > 0 else -np.inf
                     if king.second < 0 or mean > king.second_mean:
                         king.second, king.second_mean = arm, mean
             row.live = 2 if king.second >= 0 and king.second != king.arm else 1

@@ -38,33 +38,29 @@ class KingEpsBest(StreamLearner):
         (1420, 1200.0, 2)
     """
 
+    plan: King
+    king: Arm | None
+    second: Arm | None
+    draws: Draws | None = None
+
     def __init__(self, fallback: str | None = None, explore: float = 1.0, seed: int = 0) -> None:
         super().__init__()
         self.fallback: str | None = check_choice("fallback", fallback, (None, "fractional"))
         self.explore = check_number("explore", explore, low=0, low_open=True)
         self.seed = check_int("seed", seed, low=0)
-        self.draws: Draws | None = None
-        self._given = False
-        self.plan: King | None = None
-        self.king: Arm | None = None
-        self.second: Arm | None = None
-        self.estimate = self.second_mean = -math.inf
-        self.budget = self.spent = 0
 
     def draw_from(self, draws: Draws) -> None:
         """Take random numbers from ``draws``, a source for one repetition."""
-        self.draws, self._given = draws, True
+        self.draws = draws
 
     def _begin(self, K: int, T: int) -> None:
         self.plan = king_pulls(K, T, self.explore)
-        if not self._given:
-            self.draws = Draws(SeedTree(self.seed).child("learner"), [0])
+        self._own = self.draws or Draws(SeedTree(self.seed).child("learner"), [0])
         self.king = self.second = None
         self.estimate = self.second_mean = -math.inf
         self.budget = self.spent = 0
 
     def _observe(self, arm: Arm) -> None:
-        assert self.plan is not None
         if self.K == 1:
             self.king = arm
             return
@@ -100,8 +96,7 @@ class KingEpsBest(StreamLearner):
         self.king, self.budget = arm, plan.first
 
     def _sample(self, arm: Arm, plan: King) -> None:
-        assert self.draws is not None
-        coin = float(self.draws.uniform()[0])
+        coin = float(self._own.uniform()[0])
         # The first arm always enters, so that there is one to fall back on.
         if self.arrivals > 1 and coin >= plan.chance:
             return
@@ -112,7 +107,6 @@ class KingEpsBest(StreamLearner):
             self.second, self.second_mean = arm, mean
 
     def _choose(self) -> Arm:
-        assert self.plan is not None
         assert self.king is not None
         fallen = self.fallback is not None and self.second is not None and self.spent > self.plan.most
         chosen, other = (self.second, self.king) if fallen else (self.king, self.second)

@@ -11,6 +11,7 @@ import numpy as np
 from ..engine.draws import Draws
 from .accounts import Accounts, Array
 from .anytime import AnytimeEpsBest
+from .kernels import run_king, run_tower
 from .king import KingEpsBest
 from .pull_counts import LARGEST, king_pulls
 from .tower import NaiveEpsBest, TowerEpsBest, TowerLearner, UniformExplore
@@ -50,7 +51,7 @@ class KingPlan(NamedTuple):
 
 @dataclass
 class Compiled:
-    """A compiled loop ``run(*accounts, *counts, *state, target)`` with what it works on.
+    """A compiled loop ``run(accounts, *counts, *state, target)`` with what it works on.
 
     Attributes:
         run: the loop.
@@ -79,8 +80,6 @@ def compile_plan(learner: Any, accounts: Accounts, draws: Draws) -> Compiled | N
 
 
 def _tower(learner: TowerLearner, reps: int, sizes: list[tuple[int, int, int]], epochs: bool) -> Compiled:
-    from .kernels import run_tower
-
     plans = [learner.counts(K, T) for _, K, T in sizes]
     levels = max(plan.levels for plan in plans)
     by_level = np.full((len(plans), levels), LARGEST, LEVEL_PLAN)
@@ -96,8 +95,6 @@ def _tower(learner: TowerLearner, reps: int, sizes: list[tuple[int, int, int]], 
 
 
 def _king(learner: KingEpsBest, reps: int, K: int, T: int, draws: Draws) -> Compiled:
-    from .kernels import run_king
-
     plan = king_pulls(K, T, learner.explore)
     counts = KingPlan(
         plan.first, plan.income, plan.margin, plan.chance, plan.fraction, plan.most, learner.fallback is not None,

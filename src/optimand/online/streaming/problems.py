@@ -11,14 +11,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from optimand.core.catalog import Method, problem
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int
 
+from .. import streaming
 from ..engine.contracts import Spec
+from ..engine.running import RepeatedProblem, run_repetitions
 from .family import make_learner
 
 if TYPE_CHECKING:
@@ -26,16 +28,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamingProblem:
+class StreamingProblem(RepeatedProblem):
     """Streams of arms, many repetitions in a run.
 
     Attributes:
-        name: what users type.
         make: makes the instances.
         arms: ``K``.
-        summary: one line.
-        budget: trials by default.
-        reps: repetitions on each split.
 
     Example:
         >>> from optimand.core.recorder import Recorder
@@ -48,38 +46,29 @@ class StreamingProblem:
         (True, 2.0)
     """
 
-    name: str
     make: Callable[[], Instances]
     arms: int
-    summary: str
-    budget: int
-    reps: int = 100
-    target: float | None = None
 
     family: ClassVar[str] = "streaming-bandits"
     unit: ClassVar[str] = "trials"
     metric: ClassVar[str] = "regret_share"
-    direction: ClassVar[Literal["min", "max"]] = "min"
 
     def __post_init__(self) -> None:
         check_int("K", self.arms, low=1)
-        check_int("budget", self.budget, low=1)
+        super().__post_init__()
         if self.budget < self.arms:
             raise ValueError(f"budget must be at least the number of arms, K={self.arms}, got {self.budget}")
-        check_int("reps", self.reps, low=1)
 
     def run(self, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder) -> None:
         """Run ``method`` once, ``reps`` repetitions on each split.
 
         Regret is recorded from a twentieth of ``K/eps^2`` trials on: before it, all learners pull their first arms.
         """
-        from ..engine.running import run_repetitions
-        from .environment import StreamingBandit
         from .family import rehearse
 
         unit = self.arms ** (1 / 3) * budget ** (2 / 3)
         # Instances are made and loops compiled before a method's clock counts it.
-        env = StreamingBandit(self.make())
+        env = streaming.StreamingBandit(self.make())
         with contextlib.suppress(Exception):  # what fails here is reported by the run itself
             rehearse(method)
         run_repetitions(
@@ -112,11 +101,9 @@ def stream_clear_cut(K: int = 500, budget: int | None = None, reps: int = 100) -
         budget: trials, at least K; K^3 by default.
         reps: repetitions on each split.
     """
-    from .instances import clear_cut
-
     check_int("K", K, low=1)
     text = f"{K} arms that pass once: one of mean 0.82, the others normal(0.5, 0.1) within [0, 0.8]"
-    return _problem(f"stream-clear-cut:K={K}", lambda: clear_cut(K), K, budget, reps, text)
+    return _problem(f"stream-clear-cut:K={K}", lambda: streaming.clear_cut(K), K, budget, reps, text)
 
 
 @problem("stream-mix-in", family="streaming-bandits")
@@ -128,11 +115,9 @@ def stream_mix_in(K: int = 500, budget: int | None = None, reps: int = 100) -> S
         budget: trials, at least K; K^3 by default.
         reps: repetitions on each split.
     """
-    from .instances import mix_in
-
     check_int("K", K, low=1)
     text = f"{K} arms that pass once, means uniform on [0, 1]"
-    return _problem(f"stream-mix-in:K={K}", lambda: mix_in(K), K, budget, reps, text)
+    return _problem(f"stream-mix-in:K={K}", lambda: streaming.mix_in(K), K, budget, reps, text)
 
 
 @problem("stream-beta", family="streaming-bandits")
@@ -147,11 +132,9 @@ def stream_beta(
         budget: trials, at least K; K^3 by default.
         reps: repetitions on each split.
     """
-    from .instances import beta_arms
-
-    beta_arms(K, a, b)
+    streaming.beta_arms(K, a, b)
     text = f"{K} arms that pass once, means from Beta({a:g}, {b:g})"
-    return _problem(f"stream-beta:K={K},a={a:g},b={b:g}", lambda: beta_arms(K, a, b), K, budget, reps, text)
+    return _problem(f"stream-beta:K={K},a={a:g},b={b:g}", lambda: streaming.beta_arms(K, a, b), K, budget, reps, text)
 
 
 @problem("stream-hard", family="streaming-bandits")
@@ -167,13 +150,11 @@ def stream_hard(
         budget: trials, at least K; K^3 by default. The gap follows it.
         reps: repetitions on each split.
     """
-    from .instances import hard_instance
-
     check_choice("last", last, ("alternate", "random", "zero", "one"))
-    hard_instance(K, _trials(check_int("K", K, low=2), budget), c, last)
+    streaming.hard_instance(K, _trials(check_int("K", K, low=2), budget), c, last)
     text = f"{K} arms of 1/2 that pass once, one better by {c:g} (K/T)^(1/3), the last {last}"
     name = f"stream-hard:K={K},c={c:g},last={last}"
-    return _problem(name, lambda: hard_instance(K, None, c, last), K, budget, reps, text)
+    return _problem(name, lambda: streaming.hard_instance(K, None, c, last), K, budget, reps, text)
 
 
 @problem("stream-classifiers", family="streaming-bandits")
@@ -185,8 +166,6 @@ def stream_classifiers(K: int = 300, budget: int = 1_000_000, reps: int = 100) -
         budget: trials, at least K.
         reps: repetitions (random orders) on each split.
     """
-    from .classifiers import classifier_stream
-
     check_int("K", K, low=1)
     text = f"{K} classifiers of digits with random settings that pass once in random order, reward: right or wrong"
-    return _problem(f"stream-classifiers:K={K}", lambda: classifier_stream(K), K, budget, reps, text)
+    return _problem(f"stream-classifiers:K={K}", lambda: streaming.classifier_stream(K), K, budget, reps, text)

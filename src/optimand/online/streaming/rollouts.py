@@ -85,17 +85,7 @@ class CompiledRollout(_Recorded):
         self.plan = plan
 
     def _until(self, target: int) -> None:
-        accounts = self.accounts
-        self.plan.run(
-            accounts.terms,
-            accounts.rows,
-            accounts.means,
-            accounts.grid,
-            accounts.curves,
-            *self.plan.counts,
-            *self.plan.state,
-            target,
-        )
+        self.plan.run(self.accounts, *self.plan.counts, *self.plan.state, target)
 
     def _learners(self) -> Any:
         return [array.copy() for array in self.plan.state]

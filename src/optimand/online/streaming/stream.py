@@ -131,7 +131,7 @@ class ArmStream:
                 f"arm {self.arrived} arrives while {kept} {'arm is' if kept == 1 else 'arms are'} alive; "
                 f"memory={self._memory} is the most that may be alive at once, the arriving one included"
             )
-        arm = int(self._kernels.arrive(self._account, self._row, self._accounts.means))
+        arm = int(self._kernels.arrive(self._accounts, self._account, self._row))
         self._used[arm] = 0
         return ArmHandle(self._token, arm)
 
@@ -170,8 +170,7 @@ class ArmStream:
         n = check_int("n", n, low=1)
         if n > self.left:
             raise BudgetExceededError(n, self.left)
-        b = self._accounts
-        mean = float(self._kernels.draw(b.terms, self._account, self._row, b.means, b.grid, b.curves, number, used, n))
+        mean = float(self._kernels.draw(self._accounts, self._account, self._row, number, used, n))
         self._used[number] = used + n
         self._note(number, n)
         return mean
@@ -199,8 +198,8 @@ class ArmStream:
         if self.committed:
             raise OptimandError("an arm was committed to before")
         self._alive(arm.number)
-        left, b = self.left, self._accounts
-        self._kernels.commit(b.terms, self._account, self._row, b.means, b.grid, b.curves, arm.number)
+        left = self.left
+        self._kernels.commit(self._accounts, self._account, self._row, arm.number)
         self._used.clear()
         self._note(arm.number, left)
 

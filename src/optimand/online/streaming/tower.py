@@ -25,13 +25,11 @@ class TowerLearner(StreamLearner):
         explore: factor of all counts, > 0; 1 is the paper's.
     """
 
+    arms: list[Arm | None]
+
     def __init__(self, explore: float = 1.0) -> None:
         super().__init__()
         self.explore = check_number("explore", explore, low=0, low_open=True)
-        self.plan = Tower((1,), (1,), 1)
-        self.arms: list[Arm | None] = []
-        self.means: list[float] = []
-        self.seen: list[int] = []
 
     def counts(self, K: int, T: int) -> Tower:
         """The schedule for ``K`` arms and ``T`` trials."""
