@@ -13,33 +13,20 @@ import numpy as np
 Array = Any
 
 
-def gradient_mapping(x: Array, grad: Array, project: Callable[[Array], Array], step: float = 1.0) -> Array:
-    """The projected-gradient mapping ``(x - P(x - step grad)) / step``.
+def natural_residual(x: Array, grad: Array, project: Callable[[Array], Array], step: float = 1.0) -> float:
+    """The Euclidean norm of ``(x - P(x - step grad)) / step``: 0 at stationary points, ``‖grad‖`` without bounds.
 
     Args:
         x: the point, shape ``(n,)``; NumPy or torch.
         grad: gradient, or value of a monotone operator, at ``x``.
         project: projection onto the feasible set; see :mod:`optimand.core.projections`.
-        step: > 0.
-
-    Returns:
-        Zero exactly at stationary points, and ``grad`` itself where there is no constraint.
-
-    Example:
-        >>> gradient_mapping(np.array([0.0]), np.array([3.0]), lambda v: np.maximum(v, 0)).tolist()
-        [0.0]
-    """
-    return (x - project(x - step * grad)) / step
-
-
-def natural_residual(x: Array, grad: Array, project: Callable[[Array], Array], step: float = 1.0) -> float:
-    """The Euclidean norm of :func:`gradient_mapping`; at ``step`` 1 what is called the natural residual.
+        step: > 0; at 1 it is what is called the natural residual.
 
     Example:
         >>> natural_residual(np.array([1.0, 0.0]), np.array([3.0, 4.0]), lambda v: v)
         5.0
     """
-    return float(((gradient_mapping(x, grad, project, step)) ** 2).sum() ** 0.5)
+    return float((((x - project(x - step * grad)) / step) ** 2).sum() ** 0.5)
 
 
 def kkt_residual(grad_lagrangian: Array, constraints: Array) -> float:

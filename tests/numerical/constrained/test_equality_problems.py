@@ -19,7 +19,7 @@ from optimand.numerical.constrained.problems import (
     names,
     poisson_control,
 )
-from optimand.numerical.constrained.problems.nonlinear_equations import Mancino
+from optimand.numerical.constrained.problems.generated import Mancino
 
 # name: f(x0), ‖c(x0)‖, f*, outer iterations with exact solves
 TABLE = {

@@ -84,7 +84,6 @@ def test_sampled_residuals_keep_the_bound(sampled, solution):
 
 def test_evaluations_are_those_expected(sampled):
     _, calls = sampled
-    assert Page(64).expected_cost(1000) == pytest.approx(30_856, rel=0.001)
     assert np.mean(calls) == pytest.approx(30_856, rel=0.05)
 
 
@@ -192,15 +191,6 @@ def test_a_resumed_run_is_the_same_run():
         second.step()
     assert np.array_equal(whole.u, second.u)
     assert whole.calls == second.calls
-
-
-def test_the_free_residual_is_near_the_true_one():
-    method = CocoerciveHalpern(waves(), U0, BOX, rng=0)
-    assert math.isnan(method.estimated_residual())
-    assert math.isnan(method.operator_residual())
-    for _ in range(300):
-        method.step()
-    assert method.estimated_residual() == pytest.approx(method.operator_residual(), rel=0.1)
 
 
 def test_solving_to_a_residual():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -48,6 +47,8 @@ class DoubleLoop(PenaltyMethod):
         (0.44, 0.89)
     """
 
+    _state = (*PenaltyMethod._state, "_good", "_looked")
+
     def __init__(
         self, *args: Any, inner_steps: int = 20, rho: float = math.inf, beta: Any = 1.0, **options: Any
     ) -> None:
@@ -57,15 +58,6 @@ class DoubleLoop(PenaltyMethod):
         # With an automatic step: the last point that was good, with f and g there.
         self._good: tuple[Any, Any, Any, tuple[float, float, float]] | None = None
         self._looked = False
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on, as plain values and arrays."""
-        return {**super().state_dict(), "good": self._good, "looked": self._looked}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state`` exactly."""
-        super().load_state_dict(state)
-        self._good, self._looked = state["good"], state["looked"]
 
     def step(self) -> None:
         """One outer step; FloatingPointError, with the point kept, when a gradient is not finite."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...core.validation import check_int, check_number
+from ..stateful import Stateful
 from .oracle import PairedOracle
 
 Array = Any
@@ -164,7 +165,7 @@ def _norm(a: Array) -> float:
     return math.sqrt(float(np.vdot(a, a)))
 
 
-class Curvature:
+class Curvature(Stateful):
     """The largest curvature seen so far of each of some functions: power iteration on differences of gradients.
 
     Args:
@@ -180,6 +181,8 @@ class Curvature:
         >>> round(Curvature().look(lambda points: [H @ points[0]], [np.zeros(2)]), 4)
         3.0
     """
+
+    _state = ("values", "directions", "rng")
 
     def __init__(self, rounds: int = 10, size: float = 1e-4, rng: Any = 0) -> None:
         self.rounds, self.size, self.rng = rounds, size, np.random.default_rng(rng)
@@ -211,17 +214,8 @@ class Curvature:
         self.values = [max(pair) for pair in zip(seen, self.values or seen, strict=True)]
         return self.value
 
-    def state_dict(self) -> dict[str, Any]:
-        """The state as plain values."""
-        return {"values": self.values, "directions": self.directions, "rng": self.rng.bit_generator.state}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
-        self.values, self.directions = state["values"], state["directions"]
-        self.rng.bit_generator.state = state["rng"]
-
-
-class LowerStep:
+class LowerStep(Stateful):
     """The lower step size ``gamma``: a number, or 0.8 over the largest curvature seen so far.
 
     Args:
@@ -239,6 +233,8 @@ class LowerStep:
         >>> LowerStep(0.5).value
         0.5
     """
+
+    _state = ("value", "curvature")
 
     def __init__(self, gamma: Any, rho: float = math.inf, share: float = 0.8, refresh: int = 10) -> None:
         self.auto = isinstance(gamma, str)
@@ -264,15 +260,6 @@ class LowerStep:
         """Forget the curvature seen so far: the next step is measured where it is taken."""
         self.curvature = Curvature()
 
-    def state_dict(self) -> dict[str, Any]:
-        """The state as plain values."""
-        return {"value": self.value, "curvature": self.curvature.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
-        self.value = state["value"]
-        self.curvature.load_state_dict(state["curvature"])
-
 
 def step_of(curvature: float, share: float = 0.8, rho: float = math.inf) -> float:
     """``share`` over the curvature with that of the prox term, ``1/rho``; 1 where there is next to none.
@@ -285,7 +272,7 @@ def step_of(curvature: float, share: float = 0.8, rho: float = math.inf) -> floa
     return share / total if total > 1e-8 else 1.0
 
 
-class UpperStep:
+class UpperStep(Stateful):
     """The upper step size ``alpha``: a number, a schedule, or the adaptive rule of Malitsky and Mishchenko.
 
     Args:
@@ -302,6 +289,8 @@ class UpperStep:
         >>> round(first, 4), round(step.update(2, np.array([0.98]), np.array([1.96])), 6)
         (0.01, 0.25)
     """
+
+    _state = ("value", "_ratio", "_last")
 
     def __init__(self, alpha: Any) -> None:
         self.auto = isinstance(alpha, str)
@@ -336,11 +325,3 @@ class UpperStep:
     def shorten(self) -> None:
         """Make the next automatic step, from the point of the last one, a quarter as long."""
         self.value, self._ratio = self.value / 4, 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state as plain values."""
-        return {"value": self.value, "ratio": self._ratio, "last": self._last}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
-        self.value, self._ratio, self._last = state["value"], state["ratio"], state["last"]

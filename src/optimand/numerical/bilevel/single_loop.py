@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +40,8 @@ class SingleLoop(PenaltyMethod):
         0.88
     """
 
+    _state = (*PenaltyMethod._state, "estimates", "previous")
+
     def __init__(self, *args: Any, eta: Any = 0.2, **options: Any) -> None:
         if "rho" in options:
             raise TypeError("rho is a parameter of the double loop, which alone has prox terms")
@@ -71,12 +72,3 @@ class SingleLoop(PenaltyMethod):
         moved = self.move_x(k, estimates[2])
         self.estimates, self.previous = estimates, point
         self.x, self.y, self.z, self.k = moved, y, z, k
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on, as plain values and arrays."""
-        return {**super().state_dict(), "estimates": self.estimates, "previous": self.previous}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state`` exactly."""
-        super().load_state_dict(state)
-        self.estimates, self.previous = state["estimates"], state["previous"]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...core.validation import check_number
+from ..stateful import Stateful
 from .oracle import PairedOracle, checked_projection
 from .schedules import LowerStep, UpperStep, as_schedule
 
 Array = Any
 
 
-class PenaltyMethod:
+class PenaltyMethod(Stateful):
     """Base of :class:`DoubleLoop` and :class:`SingleLoop`.
 
     Args:
@@ -35,6 +36,8 @@ class PenaltyMethod:
         gradient: x-gradient, or its estimate, of the last step.
         mapping: ``‖x - P(x - alpha G)‖ / alpha`` of the last step.
     """
+
+    _state: ClassVar[tuple[str, ...]] = ("x", "y", "z", "k", "mapping", "gradient", "alpha", "gamma", "rng")
 
     def __init__(
         self,
@@ -86,28 +89,6 @@ class PenaltyMethod:
     def step(self) -> None:
         """One step of the algorithm; FloatingPointError, with the point kept, when a gradient is not finite."""
         raise NotImplementedError
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on, as plain values and arrays."""
-        return {
-            "x": self.x,
-            "y": self.y,
-            "z": self.z,
-            "k": self.k,
-            "mapping": self.mapping,
-            "gradient": self.gradient,
-            "alpha": self.alpha.state_dict(),
-            "gamma": self.gamma.state_dict(),
-            "rng": self.rng.bit_generator.state,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state`` exactly."""
-        for name in ("x", "y", "z", "k", "mapping", "gradient"):
-            setattr(self, name, state[name])
-        self.alpha.load_state_dict(state["alpha"])
-        self.gamma.load_state_dict(state["gamma"])
-        self.rng.bit_generator.state = state["rng"]
 
 
 def finite_array(name: str, value: Any) -> Array:

@@ -9,42 +9,17 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .autodiff import torch_problem
-    from .interop import adasketch_newton
-    from .merit import exact_augmented_lagrangian
-    from .minimize import minimize_equality, solve_problem
-    from .nlp import EqualityProblem
-    from .sketch import sketch_and_project
+    from .autodiff import torch_problem as torch_problem
+    from .interop import adasketch_newton as adasketch_newton
+    from .merit import exact_augmented_lagrangian as exact_augmented_lagrangian
+    from .minimize import minimize_equality as minimize_equality
+    from .minimize import solve_problem as solve_problem
+    from .nlp import EqualityProblem as EqualityProblem
+    from .sketch import sketch_and_project as sketch_and_project
 
-_HOMES = {
-    "EqualityProblem": "nlp",
-    "adasketch_newton": "interop",
-    "exact_augmented_lagrangian": "merit",
-    "minimize_equality": "minimize",
-    "sketch_and_project": "sketch",
-    "solve_problem": "minimize",
-    "torch_problem": "autodiff",
-}
-
-__all__ = [
-    "EqualityProblem",
-    "adasketch_newton",
-    "exact_augmented_lagrangian",
-    "minimize_equality",
-    "sketch_and_project",
-    "solve_problem",
-    "torch_problem",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -10,60 +10,27 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
-
-# At once, because a module imported later would take the function's name in this package.
-from .sor import sor
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from . import theory
-    from .matrices import PreparedMatrix, prepare
-    from .sequence import SequenceSolver
-    from .ssor import cg, ssor_cg, ssor_preconditioner
-    from .systems import laplacian
-    from .theory import optimal_omega
-    from .tuners import BinnedBandit, ChebCB, FixedOmega, OmegaTuner, TsallisINF
+    from . import theory as theory
+    from .matrices import PreparedMatrix as PreparedMatrix
+    from .matrices import prepare as prepare
+    from .sequence import SequenceSolver as SequenceSolver
+    from .sor import sor as sor
+    from .ssor import cg as cg
+    from .ssor import ssor_cg as ssor_cg
+    from .ssor import ssor_preconditioner as ssor_preconditioner
+    from .systems import laplacian as laplacian
+    from .theory import optimal_omega as optimal_omega
+    from .tuners import BinnedBandit as BinnedBandit
+    from .tuners import ChebCB as ChebCB
+    from .tuners import FixedOmega as FixedOmega
+    from .tuners import OmegaTuner as OmegaTuner
+    from .tuners import TsallisINF as TsallisINF
 
-_HOMES = {
-    "BinnedBandit": "tuners",
-    "ChebCB": "tuners",
-    "FixedOmega": "tuners",
-    "OmegaTuner": "tuners",
-    "PreparedMatrix": "matrices",
-    "SequenceSolver": "sequence",
-    "TsallisINF": "tuners",
-    "cg": "ssor",
-    "laplacian": "systems",
-    "optimal_omega": "theory",
-    "prepare": "matrices",
-    "ssor_cg": "ssor",
-    "ssor_preconditioner": "ssor",
-}
-
-__all__ = [
-    "BinnedBandit",
-    "ChebCB",
-    "FixedOmega",
-    "OmegaTuner",
-    "PreparedMatrix",
-    "SequenceSolver",
-    "TsallisINF",
-    "cg",
-    "laplacian",
-    "optimal_omega",
-    "prepare",
-    "sor",
-    "ssor_cg",
-    "ssor_preconditioner",
-    "theory",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES, modules=("theory",))
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)
+# At once, because the module imported later would take the function's name in this package.
+sor = __getattr__("sor")

@@ -8,6 +8,8 @@ from optimand.core.catalog import method
 from optimand.core.space import Float, Int
 from optimand.core.validation import check_number
 
+from ..stateful import Stateful
+
 if TYPE_CHECKING:
     from .loop import Setting
     from .tuners import BinnedBandit, ChebCB, FixedOmega, TsallisINF
@@ -47,7 +49,7 @@ def fixed_omega(setting: Setting, omega: float = 1.5) -> FixedOmega:
     return FixedOmega(check_number("omega", omega, low=0, high=2, low_open=True, high_open=True))
 
 
-class Oracle:
+class Oracle(Stateful):
     """A tuner that looks at the system first.
 
     Args:
@@ -63,13 +65,6 @@ class Oracle:
 
     def tell(self, cost: float) -> None:
         """Nothing to learn."""
-
-    def state_dict(self) -> dict[str, float]:
-        """Nothing."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Nothing."""
 
 
 @method("omega-optimal", family="linear-systems", options={"oracle": True})

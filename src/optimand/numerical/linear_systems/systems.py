@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from optimand.core.validation import check_choice, check_int, check_number
 
+from ..stateful import Stateful
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -76,7 +78,7 @@ def laplacian(side: int) -> csr_array:
     return matrix
 
 
-class ShiftedLaplacians:
+class ShiftedLaplacians(Stateful):
     """A + c_t I with the five-point Laplacian A and random shifts c_t, which are the context.
 
     The shifts are -0.15 + 0.6 Beta(a, b): (a, b) = (0.5, 1.5) for the high, (2, 6) for the low variance. The
@@ -97,6 +99,8 @@ class ShiftedLaplacians:
         >>> system.b.shape, -0.15 <= system.context <= 0.45
         ((100,), True)
     """
+
+    _state = ("rng",)
 
     def __init__(self, variance: str = "high", *, side: int = 10, rng: np.random.Generator | int | None = None) -> None:
         from .matrices import prepare
@@ -128,14 +132,6 @@ class ShiftedLaplacians:
 
         return optimal_omega(laplacian_jacobi_radius(self.side, system.context))
 
-    def state_dict(self) -> dict[str, Any]:
-        """The state of the random numbers."""
-        return {"rng": self.rng.bit_generator.state}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        self.rng.bit_generator.state = state["rng"]
-
 
 def bump(x: Array, y: Array, center: tuple[float, float], radius: float) -> Array:
     """The smooth bump exp(1 - 1/(1 - r²)) with r the distance to ``center`` over ``radius``; 0 from r = 1 on.
@@ -163,7 +159,7 @@ def diffusion(t: Any) -> Any:
     return np.maximum(0.1 * wave, -10 * wave)
 
 
-class HeatEquation:
+class HeatEquation(Stateful):
     """Implicit time steps of the heat equation on the unit square, with a diffusion that changes in time.
 
     Crank-Nicolson at half steps: (I - ½κ dt Δ) u⁺ = (I + ½κ dt Δ) u + dt f with κ and f at the half step, zero on
@@ -184,6 +180,7 @@ class HeatEquation:
         ((576,), [0.000314, 9.999951])
     """
 
+    _state = ("step", "u")
     STEPS = 5000  # whose diffusion coefficients span the context's bounds
 
     def __init__(self, nx: int = 50, *, dt: float = 1e-3) -> None:
@@ -221,16 +218,8 @@ class HeatEquation:
         """The omega with the fewest iterations in 12 tries."""
         return fewest(count)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Step and solution."""
-        return {"step": self.step, "u": self.u.copy()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        self.step, self.u = int(state["step"]), np.array(state["u"])
-
-
-class DigitsSmoothing:
+class DigitsSmoothing(Stateful):
     """Edge-preserving smoothing of noisy images of handwritten digits: (L + c_t I) x = c_t y_t.
 
     L is the Laplacian of the pixels' grid, whose edges weigh exp(-10 d²) with d the difference of two pixels in the
@@ -245,6 +234,7 @@ class DigitsSmoothing:
         (2304,)
     """
 
+    _state = ("rng",)
     SIDE, NOISE = 6, 0.5  # digits along a side of the mosaic, standard deviation where pixels are in [0, 1]
 
     def __init__(self, *, rng: np.random.Generator | int | None = None) -> None:
@@ -271,14 +261,6 @@ class DigitsSmoothing:
     def best_omega(self, system: System, count: Callable[[float], int]) -> float:
         """The omega with the fewest iterations in 12 tries."""
         return fewest(count)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of the random numbers."""
-        return {"rng": self.rng.bit_generator.state}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        self.rng.bit_generator.state = state["rng"]
 
 
 @functools.cache

@@ -140,67 +140,6 @@ def sor_radius(A: Any, omega: float) -> float:
     return float(np.abs(la.eigvals(_iteration(matrix, omega))).max())
 
 
-def energy_norm(A: Any, omega: float) -> float:
-    """The norm of SOR's error matrix I - M^-1 A in the energy norm of A.
-
-    Args:
-        A: symmetric positive definite, at most 500 rows.
-        omega: in (0, 2).
-
-    Example:
-        >>> round(energy_norm([[2.0, -1.0], [-1.0, 2.0]], 1.0), 10)
-        0.5
-    """
-    check_omega(omega)
-    matrix = _definite(A)
-    half = la.cholesky(matrix)  # A = R'R, and ||E||_A = ||R E R^-1||
-    error = np.eye(len(matrix)) - la.solve_triangular(_split(matrix, omega), matrix, lower=True)
-    return float(np.linalg.norm(half @ la.solve_triangular(half, error.T, trans="T").T, 2))
-
-
-def energy_bound(A: Any, omega: float) -> float:
-    """A bound on ``energy_norm`` from two spectral radii.
-
-    With Om = (2 - omega)/(2 omega), gamma = 1 - rho(D^-1 (L + L')) it is
-    sqrt(1 - 2 Om gamma/(Om^2 + gamma/omega + max(rho(D^-1 L D^-1 L') - 1/4, 0))).
-
-    Args:
-        A: symmetric positive definite, at most 500 rows.
-        omega: in (0, 2).
-
-    Reference:
-        Khodak et al. (arXiv 2310.02246), whose form has no max(., 0) and is then too small for some matrices.
-
-    Example:
-        >>> A = [[2.0, -1.0], [-1.0, 2.0]]
-        >>> energy_norm(A, 1.2) <= energy_bound(A, 1.2)
-        True
-    """
-    check_omega(omega)
-    matrix = _definite(A)
-    lower = np.tril(matrix, -1) / matrix.diagonal()[:, None]
-    other = np.tril(matrix, -1).T / matrix.diagonal()[:, None]
-    gamma = 1 - jacobi_radius(matrix)
-    excess = max(float(np.abs(la.eigvals(lower @ other)).max()) - 0.25, 0.0)
-    shape = (2 - omega) / (2 * omega)
-    return math.sqrt(max(1 - 2 * shape * gamma / (shape**2 + gamma / omega + excess), 0.0))
-
-
-def asymptotic_iterations(A: Any, omega: float, tol: float = 1e-8) -> float:
-    """log(tol)/log(rho): the iterations of SOR if every one gained the asymptotic factor; infinite if rho >= 1.
-
-    Args:
-        A: at most 500 rows.
-        omega: in (0, 2).
-        tol: relative tolerance, in (0, 1).
-
-    Example:
-        >>> round(asymptotic_iterations([[2.0, -1.0], [-1.0, 2.0]], 1.0), 3)
-        13.288
-    """
-    return _iterations(sor_radius(A, omega), tol)
-
-
 def near_asymptotic_tau(A: Any, omegas: Iterable[float], counts: Iterable[int]) -> float:
     """The smallest tau with which ``near_asymptotic_bound`` holds for measured counts.
 

@@ -9,81 +9,32 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .cocoercive import CocoerciveHalpern, OneStepHalpern
-    from .constants import Constants, choose_method, estimate_constants
-    from .extragradient import (
-        AnchoredExtragradient,
-        Extragradient,
-        OptimisticWeights,
-        VarianceReducedExtragradient,
-    )
-    from .games import MatrixGame, MatrixGameOperator
-    from .halpern import InexactHalpern, ResolventHalpern
-    from .minmax import MinMax
-    from .operators import AffineOperator, FiniteSumOperator
-    from .resolvent import VRForb
-    from .saddle import from_saddle, pack, unpack
-    from .solve import make_method, solve_inclusion
+    from .cocoercive import CocoerciveHalpern as CocoerciveHalpern
+    from .cocoercive import OneStepHalpern as OneStepHalpern
+    from .constants import Constants as Constants
+    from .constants import choose_method as choose_method
+    from .constants import estimate_constants as estimate_constants
+    from .extragradient import AnchoredExtragradient as AnchoredExtragradient
+    from .extragradient import Extragradient as Extragradient
+    from .extragradient import OptimisticWeights as OptimisticWeights
+    from .extragradient import VarianceReducedExtragradient as VarianceReducedExtragradient
+    from .games import MatrixGame as MatrixGame
+    from .games import MatrixGameOperator as MatrixGameOperator
+    from .halpern import InexactHalpern as InexactHalpern
+    from .halpern import ResolventHalpern as ResolventHalpern
+    from .minmax import MinMax as MinMax
+    from .operators import AffineOperator as AffineOperator
+    from .operators import FiniteSumOperator as FiniteSumOperator
+    from .resolvent import VRForb as VRForb
+    from .saddle import from_saddle as from_saddle
+    from .saddle import pack as pack
+    from .saddle import unpack as unpack
+    from .solve import make_method as make_method
+    from .solve import solve_inclusion as solve_inclusion
 
-_HOMES = {
-    "AffineOperator": "operators",
-    "AnchoredExtragradient": "extragradient",
-    "CocoerciveHalpern": "cocoercive",
-    "Constants": "constants",
-    "Extragradient": "extragradient",
-    "FiniteSumOperator": "operators",
-    "InexactHalpern": "halpern",
-    "MatrixGame": "games",
-    "MatrixGameOperator": "games",
-    "MinMax": "minmax",
-    "OneStepHalpern": "cocoercive",
-    "OptimisticWeights": "extragradient",
-    "ResolventHalpern": "halpern",
-    "VRForb": "resolvent",
-    "VarianceReducedExtragradient": "extragradient",
-    "choose_method": "constants",
-    "estimate_constants": "constants",
-    "from_saddle": "saddle",
-    "make_method": "solve",
-    "pack": "saddle",
-    "solve_inclusion": "solve",
-    "unpack": "saddle",
-}
-
-__all__ = [
-    "AffineOperator",
-    "AnchoredExtragradient",
-    "CocoerciveHalpern",
-    "Constants",
-    "Extragradient",
-    "FiniteSumOperator",
-    "InexactHalpern",
-    "MatrixGame",
-    "MatrixGameOperator",
-    "MinMax",
-    "OneStepHalpern",
-    "OptimisticWeights",
-    "ResolventHalpern",
-    "VRForb",
-    "VarianceReducedExtragradient",
-    "choose_method",
-    "estimate_constants",
-    "from_saddle",
-    "make_method",
-    "pack",
-    "solve_inclusion",
-    "unpack",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

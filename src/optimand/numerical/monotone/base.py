@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from optimand.core.validation import check_number
+from optimand.numerical.stateful import Stateful
 
 from .domain import as_resolvent, into_domain
 from .operators import Array, FiniteSumOperator
@@ -17,7 +17,7 @@ from .operators import Array, FiniteSumOperator
 LONGEST_BLOCK = 10_000
 
 
-class InclusionMethod:
+class InclusionMethod(Stateful):
     """A method for ``0 in F(u) + G(u)``, one step at a time.
 
     Args:
@@ -36,8 +36,8 @@ class InclusionMethod:
     """
 
     name: ClassVar[str] = ""
-    # Attributes that an exact resume needs, beside the random generator and the count of calls.
-    _state: ClassVar[tuple[str, ...]] = ("u0", "u", "g", "nit", "_known")
+    # Attributes that an exact resume needs, beside the count of calls.
+    _state: ClassVar[tuple[str, ...]] = ("u0", "u", "g", "nit", "_known", "rng")
     # Whether the next step needs F(u) anyhow, so that a test of the residual can share it.
     shares_tests: ClassVar[bool] = False
     check_every = 1
@@ -45,6 +45,7 @@ class InclusionMethod:
     def __init__(self, op: FiniteSumOperator, u0: Any, resolvent: Any = None, rng: Any = None) -> None:
         start = checked_start(op, u0)
         self.op = op
+        self.own_set = resolvent is None  # the operator's
         self.resolvent = as_resolvent(op.default_resolvent() if resolvent is None else resolvent)
         self.u0 = into_domain(self.resolvent, start).copy()
         self.u = self.u0.copy()
@@ -85,16 +86,13 @@ class InclusionMethod:
 
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs, as plain values."""
-        state = {name: copy.deepcopy(getattr(self, name)) for name in self._state}
-        return {**state, "method": self.name, "calls": self.calls, "rng": copy.deepcopy(self.rng.bit_generator.state)}
+        return {**super().state_dict(), "method": self.name, "calls": self.calls}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state`` exactly; ValueError if it is another method's."""
         if state.get("method") != self.name:
             raise ValueError(f"state must be one of {self.name!r}, got one of {state.get('method')!r}")
-        for name in self._state:
-            setattr(self, name, copy.deepcopy(state[name]))
-        self.rng.bit_generator.state = copy.deepcopy(state["rng"])
+        super().load_state_dict(state)
         self._calls_before = self.op.calls - state["calls"]
 
     def _move(self, u: Array, g: Array | None = None) -> None:

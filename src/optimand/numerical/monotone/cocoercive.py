@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from optimand.numerical.estimators import Page
 
 from .base import InclusionMethod, step_size
-from .operators import Array, FiniteSumOperator
+from .operators import Array
 
 
 class OneStepHalpern(InclusionMethod):
@@ -29,6 +28,7 @@ class OneStepHalpern(InclusionMethod):
 
     Example:
         >>> import numpy as np
+        >>> from optimand.numerical.monotone import FiniteSumOperator
         >>> op = FiniteSumOperator(1, lambda u: u - 1, lambda u, idx: u - 1, L_cocoercive=1.0)
         >>> method = OneStepHalpern(op, np.zeros(2))
         >>> for _ in range(100): method.step()
@@ -41,10 +41,8 @@ class OneStepHalpern(InclusionMethod):
     _factor: ClassVar[float] = 1.0
     _state: ClassVar[tuple[str, ...]] = (*InclusionMethod._state, "k")
 
-    def __init__(
-        self, op: FiniteSumOperator, u0: Any, resolvent: Any = None, rng: Any = None, *, step: float | None = None
-    ) -> None:
-        super().__init__(op, u0, resolvent, rng)
+    def __init__(self, *args: Any, step: float | None = None, **given: Any) -> None:
+        super().__init__(*args, **given)
         constant = self._constant()
         if constant == math.inf:
             warnings.warn(
@@ -52,7 +50,7 @@ class OneStepHalpern(InclusionMethod):
                 "the iteration may diverge; 'vr-halpern-inexact' or 'eag' need monotonicity only",
                 stacklevel=3,
             )
-            constant = op.L_mean
+            constant = self.op.L_mean
         self.eta = step_size(step, self._factor, constant, "L_cocoercive")
         self.k = 0
 
@@ -98,6 +96,7 @@ class CocoerciveHalpern(OneStepHalpern):
         >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> rows = rng.standard_normal((100, 3))
+        >>> from optimand.numerical.monotone import FiniteSumOperator
         >>> op = FiniteSumOperator.from_affine(rows[:, :, None] * rows[:, None, :], rows)
         >>> method = CocoerciveHalpern(op, np.zeros(3), rng=0, step=1 / op.L_cocoercive)
         >>> for _ in range(400): method.step()
@@ -108,21 +107,19 @@ class CocoerciveHalpern(OneStepHalpern):
     name = "vr-halpern"
     shares_tests = False
     _factor = 0.25
-    _state: ClassVar[tuple[str, ...]] = (*OneStepHalpern._state, "eta", "L")
+    _state: ClassVar[tuple[str, ...]] = (*OneStepHalpern._state, "eta", "L", "estimator")
 
     def __init__(
         self,
-        op: FiniteSumOperator,
-        u0: Any,
-        resolvent: Any = None,
-        rng: Any = None,
-        *,
+        *args: Any,
         step: float | None = None,
         batch: int | None = None,
         probability: Callable[[int], float] | None = None,
         backtrack: bool = False,
+        **given: Any,
     ) -> None:
-        super().__init__(op, u0, resolvent, rng, step=step)
+        super().__init__(*args, step=step, **given)
+        op = self.op
         self.check_every = math.isqrt(op.n - 1) + 1
         self.estimator = Page(op.n, batch, probability, self.rng)
         self.backtrack = bool(backtrack)
@@ -137,26 +134,10 @@ class CocoerciveHalpern(OneStepHalpern):
         estimate: Array = self.estimator.step(source, self.u)
         return estimate
 
-    def estimated_residual(self) -> float:
-        """``‖F̃ + g‖`` with the last estimate of ``F``, which costs nothing; NaN before the first step."""
-        if self.g is None or self.estimator.estimate is None:
-            return math.nan
-        return float(np.linalg.norm(self.estimator.estimate + self.g))
-
     def restart(self) -> None:
         """Make the current point the anchor and begin again, with a full evaluation."""
         super().restart()
         self.estimator.k = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that an exact resume needs, as plain values, the estimator's included."""
-        return {**super().state_dict(), "estimator": copy.deepcopy(self.estimator.state_dict())}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state`` exactly."""
-        super().load_state_dict(state)
-        self.estimator.load_state_dict(copy.deepcopy(state["estimator"]))
-        self.estimator.rng = self.rng
 
 
 class _Watched:

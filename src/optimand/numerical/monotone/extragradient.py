@@ -10,7 +10,7 @@ import numpy as np
 from optimand.core.validation import check_number
 
 from .base import LONGEST_BLOCK, InclusionMethod, step_size
-from .operators import Array, FiniteSumOperator
+from .operators import Array
 
 
 class Extragradient(InclusionMethod):
@@ -26,6 +26,7 @@ class Extragradient(InclusionMethod):
 
     Example:
         >>> import numpy as np
+        >>> from optimand.numerical.monotone import FiniteSumOperator
         >>> rotation = FiniteSumOperator.from_affine([[[0.0, 1.0], [-1.0, 0.0]]], np.zeros((1, 2)))
         >>> eg = Extragradient(rotation, np.ones(2), step=0.5)
         >>> for _ in range(50): eg.step()
@@ -37,17 +38,9 @@ class Extragradient(InclusionMethod):
     shares_tests = True
     _state: ClassVar[tuple[str, ...]] = (*InclusionMethod._state, "eta")
 
-    def __init__(
-        self,
-        op: FiniteSumOperator,
-        u0: Any,
-        resolvent: Any = None,
-        rng: Any = None,
-        *,
-        step: float | None = None,
-        backtrack: bool = False,
-    ) -> None:
-        super().__init__(op, u0, resolvent, rng)
+    def __init__(self, *args: Any, step: float | None = None, backtrack: bool = False, **given: Any) -> None:
+        super().__init__(*args, **given)
+        op = self.op
         self.backtrack = bool(backtrack)
         self.eta = 1.0 if backtrack and step is None and op.L is None else step_size(step, 0.9, op.L, "L")
 
@@ -76,6 +69,7 @@ class AnchoredExtragradient(InclusionMethod):
 
     Example:
         >>> import numpy as np
+        >>> from optimand.numerical.monotone import FiniteSumOperator
         >>> rotation = FiniteSumOperator.from_affine([[[0.0, 1.0], [-1.0, 0.0]]], np.zeros((1, 2)))
         >>> eag = AnchoredExtragradient(rotation, np.ones(2), step=0.5)
         >>> for _ in range(50): eag.step()
@@ -87,17 +81,9 @@ class AnchoredExtragradient(InclusionMethod):
     shares_tests = True
     _state: ClassVar[tuple[str, ...]] = (*InclusionMethod._state, "k")
 
-    def __init__(
-        self,
-        op: FiniteSumOperator,
-        u0: Any,
-        resolvent: Any = None,
-        rng: Any = None,
-        *,
-        step: float | None = None,
-    ) -> None:
-        super().__init__(op, u0, resolvent, rng)
-        self.eta = step_size(step, 0.5, op.L, "L")
+    def __init__(self, *args: Any, step: float | None = None, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.eta = step_size(step, 0.5, self.op.L, "L")
         self.k = 0
 
     def step(self) -> None:
@@ -130,6 +116,7 @@ class VarianceReducedExtragradient(InclusionMethod):
 
     Example:
         >>> import numpy as np
+        >>> from optimand.numerical.monotone import FiniteSumOperator
         >>> game = FiniteSumOperator.from_matrix_game([[0.0, 1.0], [1.0, 0.0]])
         >>> method = VarianceReducedExtragradient(game, np.array([1.0, 0.0, 1.0, 0.0]), rng=0)
         >>> for _ in range(100): method.step()
@@ -140,21 +127,13 @@ class VarianceReducedExtragradient(InclusionMethod):
     name = "svrg-eg"
     _state: ClassVar[tuple[str, ...]] = (*InclusionMethod._state, "z", "at_w", "left", "thresholds")
 
-    def __init__(
-        self,
-        op: FiniteSumOperator,
-        u0: Any,
-        resolvent: Any = None,
-        rng: Any = None,
-        *,
-        step: float | None = None,
-        p: float | None = None,
-    ) -> None:
-        super().__init__(op, u0, resolvent, rng)
+    def __init__(self, *args: Any, step: float | None = None, p: float | None = None, **given: Any) -> None:
+        super().__init__(*args, **given)
+        op = self.op
         default = min(1.0, 2.0 / op.n_effective)
         self.p = default if p is None else check_number("p", p, low=0, low_open=True, high=1)
         self.tau = step_size(step, 0.99 * math.sqrt(self.p), op.L_mean, "L_mean")
-        self.compiled = op.structure == "game" and resolvent is None
+        self.compiled = op.structure == "game" and self.own_set
         self.z = self.u0.copy()
         self.at_w: Array | None = None
         self.left = 0  # iterations up to the next w
@@ -211,6 +190,7 @@ class OptimisticWeights(InclusionMethod):
 
     Example:
         >>> import numpy as np
+        >>> from optimand.numerical.monotone import FiniteSumOperator
         >>> game = FiniteSumOperator.from_matrix_game([[0.0, 1.0], [1.0, 0.0]])
         >>> method = OptimisticWeights(game, np.array([0.9, 0.1, 0.9, 0.1]))
         >>> for _ in range(300): method.step()
@@ -222,20 +202,13 @@ class OptimisticWeights(InclusionMethod):
     shares_tests = True
     _state: ClassVar[tuple[str, ...]] = (*InclusionMethod._state, "before")
 
-    def __init__(
-        self,
-        op: FiniteSumOperator,
-        u0: Any,
-        resolvent: Any = None,
-        rng: Any = None,
-        *,
-        step: float | None = None,
-    ) -> None:
-        if op.structure != "game" or resolvent is not None:
+    def __init__(self, *args: Any, step: float | None = None, **given: Any) -> None:
+        super().__init__(*args, **given)
+        if self.op.structure != "game" or not self.own_set:
             raise ValueError("omwu needs the operator of a matrix game and no resolvent: its points are on simplices")
-        super().__init__(op, u0, None, rng)
-        self.eta = step_size(step, 0.5, op.largest_payoff, "largest payoff")  # type: ignore[attr-defined]
-        self.columns = op.shape[1]  # type: ignore[attr-defined]
+        op: Any = self.op
+        self.eta = step_size(step, 0.5, op.largest_payoff, "largest payoff")
+        self.columns = op.shape[1]
         self.before: Array | None = None
 
     def step(self) -> None:

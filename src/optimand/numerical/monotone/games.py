@@ -48,6 +48,7 @@ class MatrixGameOperator(FiniteSumOperator):
     """
 
     structure = "game"
+    component_cost = 0.5  # a pair of components is the unit
 
     def __init__(self, A: Any) -> None:
         if np.iscomplexobj(A):
@@ -82,13 +83,14 @@ class MatrixGameOperator(FiniteSumOperator):
         self._unit = 2.0 ** math.floor(math.log2(largest)) if largest and not 1e-100 < largest < 1e100 else 1.0
         squares: Any = self._scaled().power(2) if self.sparse else self._scaled() ** 2
         self.largest_payoff = largest or 1.0
-        self._pass = float(max(entries.size, 1)) / (m + n)
         self._row_sums, self.per_row = _odds(np.asarray(squares.sum(axis=1)).ravel())
         self._column_sums, self.per_column = _odds(np.asarray(squares.sum(axis=0)).ravel())
         self._frobenius = float(np.sqrt(squares.sum())) * self._unit or 1.0
         if not math.isfinite(self._frobenius):
             raise ValueError(f"A must have a finite norm, got entries up to {largest:g}")
         super().__init__(m * n, self._game_value, self._game_batch, sampler=self._game_sample, dim=m + n)
+        self.full_cost = float(max(entries.size, 1)) / (m + n)  # ``N``, see the class
+        self.n_effective = max(1.0, self.full_cost)
 
     def _scaled(self) -> Any:
         return self.A if self._unit == 1 else self.A / self._unit
@@ -104,40 +106,9 @@ class MatrixGameOperator(FiniteSumOperator):
         start = np.random.default_rng(0).standard_normal(min(self.shape))
         return float(svds(self._scaled(), k=1, v0=start, tol=1e-8, return_singular_vectors=False)[0]) * self._unit
 
-    @property
-    def L(self) -> float:  # noqa: N802
-        """The spectral norm of ``A``, computed when first asked for (1 for the zero matrix)."""
-        return self._spectral
-
-    @property
-    def L_mean(self) -> float:  # noqa: N802
-        """The Frobenius norm of ``A`` (1 for the zero matrix)."""
-        return self._frobenius
-
-    @property
-    def L_cocoercive(self) -> float:  # noqa: N802
-        """Infinite: a bilinear operator is not cocoercive."""
-        return math.inf
-
-    @property
-    def L_own(self) -> float:  # noqa: N802
-        """Infinite, too."""
-        return math.inf
-
-    @property
-    def full_cost(self) -> float:
-        """``N``, see the class."""
-        return self._pass
-
-    @property
-    def component_cost(self) -> float:
-        """One half: a pair of components is the unit."""
-        return 0.5
-
-    @property
-    def n_effective(self) -> float:
-        """``N``, at least 1."""
-        return max(1.0, self._pass)
+    def constant(self, name: str) -> float:
+        """The spectral and the Frobenius norm of ``A`` (1 for zero); a bilinear operator is not cocoercive."""
+        return {"L": lambda: self._spectral, "L_mean": lambda: self._frobenius}.get(name, lambda: math.inf)()
 
     def default_resolvent(self) -> Product:
         """The product of the two simplices."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from optimand.core.validation import check_choice, check_number
 from optimand.numerical.limits import Limits, Status, message
 
 from .base import LONGEST_BLOCK, InclusionMethod
-from .operators import Array, FiniteSumOperator
+from .operators import Array
 from .resolvent import VRForb
 
 
@@ -137,6 +137,7 @@ class InexactHalpern(InclusionMethod):
     Reference: Cai, Alacaoglu, Diakonikolas, arXiv 2310.02987, Algorithm 2.
 
     Example:
+        >>> from optimand.numerical.monotone import FiniteSumOperator
         >>> game = FiniteSumOperator.from_matrix_game([[2.0, 0.0], [0.0, 1.0]])
         >>> method = InexactHalpern(game, np.full(4, 0.5), rng=0)
         >>> while method.k < 60: method.step()
@@ -145,15 +146,13 @@ class InexactHalpern(InclusionMethod):
     """
 
     name = "vr-halpern-inexact"
-    _state: ClassVar[tuple[str, ...]] = (*InclusionMethod._state, "center", "before", "v", "k", "running")
+    _state: ClassVar[tuple[str, ...]] = (
+        *InclusionMethod._state, "center", "v", "v_known", "k", "running", "inner",
+    )  # fmt: skip
 
     def __init__(
         self,
-        op: FiniteSumOperator,
-        u0: Any,
-        resolvent: Any = None,
-        rng: Any = None,
-        *,
+        *args: Any,
         step: float | None = None,
         eta_factor: float = 20.0,
         inner: str = "certificate",
@@ -165,9 +164,19 @@ class InexactHalpern(InclusionMethod):
         c: float | None = None,
         backtrack: bool = False,
         deterministic: bool = False,
+        **given: Any,
     ) -> None:
-        super().__init__(op, u0, resolvent, rng)
-        self.inner = VRForb(op, resolvent, self.rng, p=p, c=c, deterministic=deterministic, backtrack=backtrack)
+        super().__init__(*args, **given)
+        op = self.op
+        self.inner = VRForb(
+            op,
+            None if self.own_set else self.resolvent,
+            self.rng,
+            p=p,
+            c=c,
+            deterministic=deterministic,
+            backtrack=backtrack,
+        )
         self.n = 1.0 if deterministic else op.n_effective
         check_number("eta_factor", eta_factor, low=0, low_open=True)
         default = eta_factor * math.sqrt(self.n) / self.inner.L
@@ -177,7 +186,7 @@ class InexactHalpern(InclusionMethod):
         self.factor = check_number("factor", factor, low=0, low_open=True)
         self.warm = check_choice("start", start, ("warm", "anchor")) == "warm"
         self.snapshots = check_choice("report", report, ("snapshot", "outer")) == "snapshot"
-        self.center = self.before = self.u0.copy()
+        self.center = self.u0.copy()
         self.v = self.u0.copy()
         self.v_known: Array | None = None
         self.k = 0
@@ -208,7 +217,6 @@ class InexactHalpern(InclusionMethod):
         if renewed:
             self._certify()
         weight = 1 / (self.k + 2)
-        self.before = self.center
         self.center = weight * self.u0 + (1 - weight) * self.v
         self.k += 1
         self.running = False
@@ -233,28 +241,12 @@ class InexactHalpern(InclusionMethod):
         far = float(np.linalg.norm(self.center - inner.w))
         return inner.bound <= max(far / (self.k + 2) ** self.power, floor)
 
-    def resolvent_residual(self) -> float:
-        """``‖u_k - v_k‖/eta`` of the last finished outer iteration; NaN before."""
-        if self.k == 0:
-            return math.nan
-        return float(np.linalg.norm(self.before - self.v)) / self.eta
-
     def restart(self) -> None:
         """Make the last ``v_k`` the anchor and begin again; within an inner run, the last ``w``."""
         if self.running and self.inner.g is not None:
             self.v, self.v_known = self.inner.w.copy(), self.inner.at_w
         self.u0, self.center = self.v.copy(), self.v.copy()
         self.k, self.running = 0, False
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that an exact resume needs, as plain values, the inner solver's included."""
-        return {**super().state_dict(), "v_known": self.v_known, "inner": self.inner.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state`` exactly."""
-        super().load_state_dict(state)
-        self.v_known = state["v_known"]
-        self.inner.load_state_dict(state["inner"])
 
 
 class ResolventHalpern(InexactHalpern):
@@ -264,6 +256,7 @@ class ResolventHalpern(InexactHalpern):
         op, u0, resolvent, rng, options: as in :class:`InexactHalpern`; ``eta = eta_factor / L``.
 
     Example:
+        >>> from optimand.numerical.monotone import FiniteSumOperator
         >>> rotation = FiniteSumOperator.from_affine([[[0.0, 1.0], [-1.0, 0.0]]], np.zeros((1, 2)))
         >>> method = ResolventHalpern(rotation, np.ones(2), step=1.0)
         >>> while method.k < 20: method.step()
@@ -273,8 +266,8 @@ class ResolventHalpern(InexactHalpern):
 
     name = "halpern"
 
-    def __init__(self, op: FiniteSumOperator, u0: Any, resolvent: Any = None, rng: Any = None, **options: Any) -> None:
-        super().__init__(op, u0, resolvent, rng, deterministic=True, **options)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, deterministic=True, **options)
 
 
 __all__ = ["InexactHalpern", "ResolventHalpern", "fixed_inner_steps", "halpern", "theory_inner_steps"]

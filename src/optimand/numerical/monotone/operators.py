@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 Index = NDArray[np.int64]
 
 
+def _known(name: str, doc: str) -> Any:
+    return property(lambda operator: operator.constant(name), doc=doc)
+
+
 class FiniteSumOperator:
     """``F(u) = mean of F_i(u)`` over ``n`` components, from two functions.
 
@@ -53,6 +57,12 @@ class FiniteSumOperator:
     """
 
     structure = "general"
+    component_cost = 1.0  # component evaluations that one index of a batch stands for
+
+    L = _known("L", "Lipschitz constant of the mean, None if unknown.")
+    L_mean = _known("L_mean", "Mean-square Lipschitz constant of the components, None if unknown.")
+    L_cocoercive = _known("L_cocoercive", "Constant of cocoercivity on average, None if unknown, else maybe infinite.")
+    L_own = _known("L_own", "Constant of cocoercivity of the mean itself, None if unknown, else maybe infinite.")
 
     def __init__(
         self,
@@ -72,50 +82,17 @@ class FiniteSumOperator:
                 raise TypeError(f"{name} must be a function, got {function!r:.80} ({type(function).__name__})")
         self.n = check_int("n", n, low=1)
         self.dim = None if dim is None else check_int("dim", dim, low=1)
-        self._constants = {
-            "L": _constant("L", L),
-            "L_mean": _constant("L_mean", L_mean),
-            "L_cocoercive": _constant("L_cocoercive", L_cocoercive),
-            "L_own": _constant("L_own", L_own),
-        }
+        given = {"L": L, "L_mean": L_mean, "L_cocoercive": L_cocoercive, "L_own": L_own}
+        self._constants = {key: _constant(key, value) for key, value in given.items()}
         self._full, self._batch, self._sampler = full, batch, sampler
         self.calls = 0.0
+        # The components that one full evaluation, a pass, stands for, and their number in step sizes and probabilities;
+        # an operator whose evaluations share work says so after this.
+        self.full_cost = self.n_effective = float(n)
 
-    @property
-    def L(self) -> float | None:  # noqa: N802
-        """Lipschitz constant of the mean, None if unknown."""
-        return self._constants["L"]
-
-    @property
-    def L_mean(self) -> float | None:  # noqa: N802
-        """Mean-square Lipschitz constant of the components, None if unknown."""
-        return self._constants["L_mean"]
-
-    @property
-    def L_cocoercive(self) -> float | None:  # noqa: N802
-        """Constant of cocoercivity on average, None if unknown."""
-        return self._constants["L_cocoercive"]
-
-    @property
-    def L_own(self) -> float | None:  # noqa: N802
-        """Constant of cocoercivity of the mean itself, None if unknown."""
-        return self._constants["L_own"]
-
-    # What a call is charged; operators whose evaluations share work say so here.
-    @property
-    def full_cost(self) -> float:
-        """Component evaluations that one full evaluation stands for: a pass."""
-        return float(self.n)
-
-    @property
-    def component_cost(self) -> float:
-        """Component evaluations that one index of a batch stands for."""
-        return 1.0
-
-    @property
-    def n_effective(self) -> float:
-        """The number of components in step sizes and probabilities."""
-        return float(self.n)
+    def constant(self, name: str) -> float | None:
+        """One of the constants by name."""
+        return self._constants[name]
 
     @property
     def passes(self) -> float:
@@ -264,25 +241,9 @@ class AffineOperator(FiniteSumOperator):
 
         return affine_constants(self)
 
-    @property
-    def L(self) -> float:  # noqa: N802
-        """Lipschitz constant of the mean."""
-        return self.constants.L_full
-
-    @property
-    def L_mean(self) -> float:  # noqa: N802
-        """Mean-square Lipschitz constant of the components."""
-        return self.constants.L_mean
-
-    @property
-    def L_cocoercive(self) -> float:  # noqa: N802
-        """Constant of cocoercivity on average; infinite where there is none."""
-        return self.constants.L_cocoercive
-
-    @property
-    def L_own(self) -> float:  # noqa: N802
-        """Constant of cocoercivity of the mean itself; infinite where there is none."""
-        return self.constants.L_own
+    def constant(self, name: str) -> float:
+        """One of the constants by name, exactly."""
+        return float(getattr(self.constants, "L_full" if name == "L" else name))
 
     def _full_value(self, u: Array) -> Array:
         value: Array = self.B_mean @ u - self.q_mean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from optimand.core.validation import check_int, check_number
+from optimand.numerical.stateful import Stateful
 
 from .domain import as_resolvent
 from .operators import Array, FiniteSumOperator
 
 
-class VRForb:
+class VRForb(Stateful):
     """Solve ``0 in A(v) + G(v)``, ``A(v) = F(v) + (v - u)/eta``: then ``v`` is the resolvent ``J_{eta (F + G)}(u)``.
 
     One iteration draws a component q::
@@ -203,18 +203,11 @@ class VRForb:
         )  # fmt: skip
         op.calls += length
 
-    _names = ("center", "eta", "z", "w", "lagged", "at_w", "at_lagged", "g", "argument", "steps", "L", "thresholds",
-              "_ratio", "_left")  # fmt: skip
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that an exact resume needs, as plain values."""
-        state = {name: copy.deepcopy(getattr(self, name, None)) for name in self._names}
-        return {**state, "rng": copy.deepcopy(self.rng.bit_generator.state)}
+    _state = ("center", "eta", "z", "w", "lagged", "at_w", "at_lagged", "g", "argument", "steps", "L", "thresholds",
+              "_ratio", "_left", "rng")  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state`` exactly."""
-        for name in self._names:
-            setattr(self, name, copy.deepcopy(state[name]))
-        self.rng.bit_generator.state = copy.deepcopy(state["rng"])
+        super().load_state_dict(state)
         if self.lagged is not None and np.array_equal(self.lagged, self.w):
             self.lagged = self.w

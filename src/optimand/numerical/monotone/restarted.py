@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from optimand.core.validation import check_number
+from optimand.numerical.stateful import Stateful
 
 from .base import InclusionMethod
 from .operators import Array
 
 
-class Restarted:
+class Restarted(Stateful):
     """Moves a method's anchor to its point whenever the natural residual has fallen by a factor.
 
     The residual is looked at only where the method knows ``F(u)`` anyway. On sharp problems, such as games, this turns
@@ -32,6 +30,8 @@ class Restarted:
         >>> bool(solver.method.natural_residual() < 1e-9)
         True
     """
+
+    _state = ("method", "anchored")
 
     def __init__(self, method: InclusionMethod, factor: float) -> None:
         self.method = method
@@ -54,12 +54,3 @@ class Restarted:
         elif residual <= self.factor * self.anchored:
             self.method.restart()
             self.anchored = residual
-
-    def state_dict(self) -> dict[str, Any]:
-        """The method's state and the residual at the anchor."""
-        return {"method": self.method.state_dict(), "anchored": self.anchored}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state`` exactly."""
-        self.method.load_state_dict(state["method"])
-        self.anchored = state["anchored"]

@@ -43,20 +43,9 @@ class BilinearOperator(MatrixGameOperator):
             raise ValueError(f"b must have shape ({m},), got {self.b.shape}")
         self._set = Product((n, x_set), (m, y_set))
 
-    @property
-    def L(self) -> float:  # noqa: N802 (the field's name)
-        """A bound: the spectral norm of ``A`` plus ``ridge``."""
-        return self._spectral + self.ridge
-
-    @property
-    def L_mean(self) -> float:  # noqa: N802 (the field's name)
-        """A bound: the Frobenius norm of ``A`` plus ``ridge``."""
-        return self._frobenius + self.ridge
-
-    @property
-    def L_cocoercive(self) -> float:  # noqa: N802 (the field's name)
-        """Infinite: a bilinear coupling is not cocoercive."""
-        return math.inf
+    def constant(self, name: str) -> float:
+        """Bounds: the norms of ``A`` plus ``ridge``."""
+        return super().constant(name) + self.ridge
 
     def default_resolvent(self) -> Product:
         """The product of the two sets."""

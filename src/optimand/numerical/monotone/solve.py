@@ -85,10 +85,11 @@ def make_method(
             options = {"backtrack": True, **options}
     module, attribute = METHODS[name]
     cls: type[InclusionMethod] = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
-    parameters = list(inspect.signature(cls).parameters.values())[4:]
-    known = [p.name for p in parameters]
+    signatures = [inspect.signature(vars(base)["__init__"]) for base in cls.__mro__[:-1] if "__init__" in vars(base)]
+    parameters = [p for signature in signatures for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = list(dict.fromkeys(p.name for p in parameters))
     for option in options:
-        if option not in known and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        if option not in known:
             near = suggest(option, known)
             raise TypeError(f"method {name!r} has no option {option!r}; it has {', '.join(known)}{near}")
     return cls(op, u0, project, rng, **options)
@@ -238,9 +239,6 @@ class _Watch:
             self.run.restart()
             self.since, self.started = self.run.nit, measure
 
-    def state_dict(self) -> dict[str, float]:
-        return {"since": self.since, "started": self.started, "estimating": self.estimating}
-
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.since = state.get("since", self.run.nit)
         self.started = state.get("started", math.inf)
@@ -264,11 +262,12 @@ class _Watch:
         run = self.run
         _, u, residual, gap, certificate = self.best
         calls = run.calls + self.estimating
+        watch = {"since": self.since, "started": self.started, "estimating": self.estimating}
         return OptimizeResult(  # type: ignore[call-arg]
             x=u, residual=residual, residual_kind=_KINDS[self.criterion], gap=gap, n_component_evals=calls,
             n_check_evals=self.check_evals, passes=calls / run.op.full_cost, nit=run.nit,
             success=status == Status.CONVERGED, status=int(status), message=message(status, self._advice(status)),
             method=run.name,
             history={name: np.array(values) for name, values in self.history.items()},
-            certificate=certificate, state={**run.state_dict(), "watch": self.state_dict()},
+            certificate=certificate, state={**run.state_dict(), "watch": watch},
         )  # fmt: skip

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import functools
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
 
 from optimand.core.validation import UnknownNameError, check_choice, suggest
 
 from ..nlp import EqualityProblem
-from . import boggs_tolle, hock_schittkowski, nonlinear_equations
 from .formulas import Formula
-from .nonlinear_equations import Mancino
+from .generated import GENERATED, Mancino
 
-_ENTRIES: dict[str, Formula | Mancino] = {
-    entry.name: entry for entry in (*hock_schittkowski.FORMULAS, *boggs_tolle.FORMULAS, *nonlinear_equations.FORMULAS)
-}
+
+def _published() -> Iterator[Formula]:
+    file = resources.files(__package__).joinpath("collection.toml")
+    for name, facts in tomllib.loads(file.read_text(encoding="utf-8")).items():
+        yield Formula(name, **{"f": "0", **facts, "c": tuple(facts["c"]), "x0": tuple(facts["x0"])})
+
+
+_ENTRIES: dict[str, Formula | Mancino] = {entry.name: entry for entry in (*_published(), *GENERATED)}
 
 # The twenty problems whose iteration counts tests refer to.
 REFERENCE = (

@@ -1,17 +1,15 @@
-"""Systems of nonlinear equations as problems without objective: with λ = 0 their Newton step is Newton's method.
+"""Problems whose formulas are generated, and MANCINONE, whose derivatives are made by hand.
 
-Sources: J. J. Moré, B. S. Garbow, K. E. Hillstrom, ACM Trans. Math. Software 7 (1981), 17-41 (RSNBRNE, HELIXNE,
-MOREBVNE, INTEQNE); J. E. Dennis, R. B. Schnabel, "Numerical methods for unconstrained optimization", 1983 (DENSCHNCNE,
-DENSCHNFNE); D. M. Himmelblau, "Applied nonlinear programming", 1972 (HIMMELBA, HIMMELBC, HIMMELBE); A. R. Buckley,
-TR 1989CS-3, Dalhousie 1989 (CUBENE, GOTTFR, ZANGWIL3); Y. Xiao, F. Zhou, Computing 48 (1992), 303-317 (SINVALNE);
-E. Spedicato, report N-175, CISE Milano 1975 (MANCINONE). BOOTH, PRICE4NE, TRIGON1NE, WAYSEA1NE and WAYSEA2NE are usual
-tests of global optimization. Factors such as 10 are CUTEst's.
+Systems of nonlinear equations have no objective: with λ = 0 their Newton step is Newton's method. Sources: J. J. Moré,
+B. S. Garbow, K. E. Hillstrom, ACM Trans. Math. Software 7 (1981), 17-41 (MOREBVNE, INTEQNE); E. Spedicato, report
+N-175, CISE Milano 1975 (MANCINONE). TRIGON1NE is a usual test of global optimization.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 
@@ -113,27 +111,27 @@ def _coupling(x: Array, ratio: Array) -> tuple[Array, Array, Array]:
     return v * p, x / v * (p + p1), (p + p1) / v + x * x / v**3 * (p2 - p)
 
 
-FORMULAS: tuple[Formula | Mancino, ...] = (
-    _equations("BOOTH", ("x1 + 2*x2 - 7", "2*x1 + x2 - 5"), (0.0, 0.0), 1),
-    _equations("GOTTFR", ("x1 - 0.1136*(x1 + 3*x2)*(1 - x1)", "x2 + 7.5*(2*x1 - x2)*(1 - x2)"), (0.5, 0.5)),
+def _ellipsoid() -> Formula:
+    """ORTHREGB: six points in space, and the quadric nearest to them (M. Gulliksson, UMINF-178.90, Umeå 1990)."""
+    points = ((9.5, 9.5, 0.5), (6.5, -5.5, 0.5), (-8.5, -8.5, 0.5), (-5.5, 6.5, 0.5), (0.5, 0.5, 7.5), (0.5, 0.5, -6.5))
+    # x1 … x6: the symmetric matrix, x7 … x9: the linear part, then the feet of the points
+    feet = [[f"x{10 + 3 * k + i}" for i in range(3)] for k in range(6)]
+    constraints = []
+    for foot in feet:
+        pairs = list(combinations_with_replacement(range(3), 2))
+        square = [f"{1 if i == j else 2}*x{k + 1}*{foot[i]}*{foot[j]}" for k, (i, j) in enumerate(pairs)]
+        constraints.append(" + ".join(square) + "".join(f" - 2*x{7 + i}*{foot[i]}" for i in range(3)) + " - 1")
+    values = [value for point in points for value in point]
+    distance = [f"(x{10 + k} - ({value}))**2" for k, value in enumerate(values)]
+    start = (1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, *values)
+    return Formula("ORTHREGB", " + ".join(distance), tuple(constraints), start, 0.0, 42)
+
+
+GENERATED: tuple[Formula | Mancino, ...] = (
     _integral_equation(),
-    _equations("HIMMELBA", ("4*x1 - 20", "x2 - 6"), (8.0, 9.0), 1),
-    _equations("SINVALNE", ("10*(x2 - sin(x1))", "x1/2"), (4.712389, -1.0), 16),
-    _equations("WAYSEA1NE", ("x1**6 + x2**4 - 17", "2*x1 + x2 - 4"), (1.0, 5.0), 7),
-    _equations("RSNBRNE", ("10*(x2 - x1**2)", "x1 - 1"), (-1.2, 1.0), 11),
-    _equations("CUBENE", ("x1 - 1", "10*(x2 - x1**3)"), (-1.2, 1.0), 4),
-    _equations("ZANGWIL3", ("x1 - x2 + x3", "-x1 + x2 + x3", "x1 + x2 - x3"), (100.0, -1.0, 2.5), 1),
     _trigonometric(),
-    _equations(
-        "HELIXNE", ("10*(x3 - 10*atan2(x2, x1)/(2*pi))", "10*(sqrt(x1**2 + x2**2) - 1)", "x3"), (-1.0, 0.0, 0.0), 8
-    ),
-    _equations("HIMMELBE", ("(x1 + x2)**2/4 - x3", "1 - x1", "1 - x2"), (-1.2, 2.0, 0.0), 2),
     _boundary_value(),
-    _equations("WAYSEA2NE", ("-4*x1**2 - 4*x2**2 + 2.5*x1 + 13*x2 - 9.340125", "x2 - 1"), (1.0, 5.0), 10),
-    _equations("DENSCHNCNE", ("x1**2 + x2**2 - 2", "exp(x1 - 1) + x2**3 - 2"), (2.0, 3.0), 7),
-    _equations("DENSCHNFNE", ("2*(x1 + x2)**2 + (x1 - x2)**2 - 8", "5*x1**2 + (x2 - 3)**2 - 9"), (2.0, 0.0), 4),
-    _equations("HIMMELBC", ("x1**2 + x2 - 11", "x1 + x2**2 - 7"), (1.0, 1.0), 5),
-    _equations("PRICE4NE", ("2*x1**3*x2 - x2**3", "6*x1 - x2**2 + x2"), (1.0, 5.0)),
     # in 50 variables the record's count comes out, in 10 to 30 one less; SLSQP's cost grows with the cube of n
     Mancino(),
+    _ellipsoid(),
 )
