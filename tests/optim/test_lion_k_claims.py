@@ -8,7 +8,6 @@ import torch
 from optimand.optim.kappa import elementwise
 from optimand.papers.lion_k_constrained import claims
 
-
 CHECKED = [claim for claim in claims.CLAIMS if claim.check and claim.study is None]
 
 
