@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimand import data
+from optimand.core.caching import cache_folder
 from optimand.core.validation import OptimandError
 from optimand.data.containers import TextData
-from optimand.data.tokens import SPLITS, bpe, cache_folder
+from optimand.data.tokens import SPLITS, bpe
 
 pytest.importorskip("tokenizers")
 
@@ -54,12 +55,12 @@ def test_learning_is_deterministic_and_cached(monkeypatch):
     from optimand.data import tokens as module
 
     first = bpe(words(), 300)
-    assert len(list(cache_folder().glob("words-300-*.npz"))) == 1
+    assert len(list(cache_folder("tokens").glob("words-300-*.npz"))) == 1
     learned = []
     monkeypatch.setattr(module, "_learn", lambda *a, learn=module._learn: learned.append(1) or learn(*a))
     again = bpe(words(), 300)
     assert not learned
-    next(cache_folder().glob("*.npz")).write_bytes(b"PK damaged")
+    next(cache_folder("tokens").glob("*.npz")).write_bytes(b"PK damaged")
     anew = bpe(words(), 300)
     assert learned
     for other in (again, anew):
@@ -69,7 +70,7 @@ def test_learning_is_deterministic_and_cached(monkeypatch):
 
 def test_another_text_or_vocabulary_is_another_file():
     bpe(words(400), 300), bpe(words(500), 300), bpe(words(400), 301)
-    assert len(list(cache_folder().glob("words-*.npz"))) == 3
+    assert len(list(cache_folder("tokens").glob("words-*.npz"))) == 3
 
 
 def test_cache_that_cannot_be_written_does_no_harm(monkeypatch, tmp_path):

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from optimand.optim.kappa import elementwise
-from optimand.papers.lion_k_constrained import computed as claims
+from optimand.papers.lion_k_constrained import claims
+
+CHECKED = [claim for claim in claims.CLAIMS if claim.check and claim.study is None]
 
 
-@pytest.mark.parametrize("claim", claims.CLAIMS, ids=[claim.name for claim in claims.CLAIMS])
+@pytest.mark.parametrize("claim", CHECKED, ids=[claim.name for claim in CHECKED])
 def test_claim_holds(claim):
     finding = claim.check()
     assert finding.holds, finding

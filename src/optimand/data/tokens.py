@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import secrets
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.caching import cache_folder
+from ..core.recorder import write_atomically
 from ..core.validation import OptimandError, check_int
 from .containers import TextData
 
@@ -78,19 +79,13 @@ def bpe(data: TextData, vocab: int) -> TokenText:
     except ImportError as error:
         raise OptimandError("tokenizer 'bpe' needs the package tokenizers: pip install 'optimand[bpe]'") from error
     key = f"{FORMAT} {data.digest} {vocab} {tokenizers.__version__}"
-    file = cache_folder() / f"{data.name.replace('/', '-')}-{vocab}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+    name = f"{data.name.replace('/', '-')}-{vocab}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+    file = cache_folder("tokens") / name
     found = _read(file)
     if found is None:
         found = _learn(data, vocab)
         _write(file, found)
     return TokenText(f"{data.name}, {vocab} tokens", **found, source=data.source)
-
-
-def cache_folder() -> Path:
-    """Where tokens are kept: ``tokens/`` in ``$OPTIMAND_CACHE``, or in ``optimand/`` of the user's cache folder."""
-    named = os.environ.get("OPTIMAND_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return (Path(named) if named else Path(base) / "optimand") / "tokens"
 
 
 def _learn(data: TextData, vocab: int) -> dict[str, NDArray[Any]]:
@@ -132,11 +127,8 @@ def _read(file: Path) -> dict[str, NDArray[Any]] | None:
 
 def _write(file: Path, content: dict[str, NDArray[Any]]) -> None:
     """Store what was learned; where the folder cannot be written, every process learns anew."""
-    part = file.with_name(f".{secrets.token_hex(4)}.npz")
-    try:
+    buffer = io.BytesIO()
+    np.savez(buffer, **content)  # type: ignore[arg-type]
+    with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(part, **content)  # type: ignore[arg-type]
-        os.replace(part, file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        write_atomically(file, buffer.getvalue())

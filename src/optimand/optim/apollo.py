@@ -23,6 +23,7 @@ from torch import Tensor
 from optimand.core.validation import check_choice, check_number
 
 from .base import Params
+from .checks import arguments
 from .projection import (
     Shard2d,
     adam_direction,
@@ -123,33 +124,7 @@ class APOLLO(RankedOptimizer):
         fused: bool | None = None,
         stochastic_rounding: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "rank": rank,
-                "scale": scale,
-                "scale_type": scale_type,
-                "update_proj_gap": update_proj_gap,
-                "proj": proj,
-                "proj_type": proj_type,
-                "norm_growth": norm_growth,
-                "limiter_on": limiter_on,
-                "decay": decay,
-                "state_dtype": state_dtype,
-                "seed": seed,
-                "cache_projection": cache_projection,
-                "correct_bias": correct_bias,
-                "oversize": oversize,
-                "maximize": maximize,
-                "foreach": foreach,
-                "fused": fused,
-                "stochastic_rounding": stochastic_rounding,
-            },
-        )
+        super().__init__(params, arguments(locals()))
 
     @property
     def alpha(self) -> float:

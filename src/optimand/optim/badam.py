@@ -14,18 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from optimand.core.validation import check_choice, check_int, check_number
+from optimand.core.validation import check_choice, check_int
 
 from .base import ElementwiseOptimizer, Params
-from .checks import check_betas
+from .checks import arguments
 from .formulas import ADAM, adam_scalars
 from .projection.blocks import BlockOf, block_labels
 from .projection.selection import active_blocks
 from .routing import block_of as layer_of
-from .stochastic import HALF
 
 ORDERS = {"random": "shuffled", "ascending": "ascending", "descending": "descending"}
 
@@ -83,6 +81,7 @@ class BAdam(ElementwiseOptimizer):
 
     kernel = ADAM
     counts_steps = True
+    wide_states = True
     # Which parameters a step moves depends on all of them.
     separable = False
 
@@ -105,36 +104,16 @@ class BAdam(ElementwiseOptimizer):
         fused: bool | None = None,
         stochastic_rounding: bool = False,
     ) -> None:
+        defaults = arguments(locals())
         given: Any = params
         if not isinstance(params, Tensor):  # torch refuses a tensor with a message of its own
             given = list(params)
             self._ungrouped = not any(isinstance(group, dict) for group in given)
-        super().__init__(
-            given,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "switch_every": switch_every,
-                "order": order,
-                "block_of": block_of,
-                "always_active": always_active,
-                "freeze": freeze,
-                "seed": seed,
-                "maximize": maximize,
-                "foreach": foreach,
-                "fused": fused,
-                "stochastic_rounding": stochastic_rounding,
-            },
-        )
+        super().__init__(given, defaults)
         self._freeze()
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        check_betas(group["betas"])
-        check_number("eps", group["eps"], low=0.0)
-        check_number("weight_decay", group["weight_decay"], low=0.0)
         check_int("switch_every", group["switch_every"], low=1)
         check_choice("order", group["order"], ORDERS)
         check_int("seed", group["seed"])
@@ -166,10 +145,6 @@ class BAdam(ElementwiseOptimizer):
             raise ValueError("state_dict must be of BAdam, got one without 'blocks'")
         super().load_state_dict(state_dict)
         self._freeze()
-
-    def state_dtype(self, group: dict[str, Any], name: str, param: Tensor) -> torch.dtype:
-        # Steps of 0.001 of the second moment vanish in 16 bits, and it stands still.
-        return torch.float32 if param.dtype in HALF else param.dtype
 
     def scalars(self, group: dict[str, Any], step: Any) -> tuple[Any, ...]:
         return adam_scalars(group["lr"], group["betas"], group["eps"], group["weight_decay"], step)

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import check_betas as check_betas
-from .checks import check_lr
+from optimand.core.validation import check_number
+
+from .checks import check_betas, check_lr
 from .kernels import Kernel
 from .kernels.blocks import update_in_blocks
 from .kernels.gather import Memo
@@ -29,6 +30,11 @@ from .stochastic import HALF, advance_key, keys_of, rounding_of
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 T = TypeVar("T")
+# Hyperparameters that every group has.
+COMMON: dict[str, Any] = {
+    **dict.fromkeys(("maximize", "differentiable", "capturable", "stochastic_rounding"), False),
+    **dict.fromkeys(("foreach", "fused")),
+}
 
 
 class ElementwiseOptimizer(QuickStartOptimizer):
@@ -48,10 +54,14 @@ class ElementwiseOptimizer(QuickStartOptimizer):
 
     kernel: ClassVar[Kernel]
     counts_steps: ClassVar[bool] = False
+    count_of_betas: ClassVar[int] = 2
+    # Whether 16-bit parameters have float32 states: squares of small gradients underflow in 16 bits, and steps of
+    # 0.001 of an average vanish.
+    wide_states: ClassVar[bool] = False
     step_counter: ClassVar[StepCounter] = StepCounter()
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        super().__init__(params, {**_common_defaults(), **defaults})  # type: ignore[arg-type]
+        super().__init__(params, {**COMMON, **defaults})  # type: ignore[arg-type]
 
     def kernel_of(self, group: dict[str, Any]) -> Kernel:
         """The kernel that updates this group."""
@@ -78,12 +88,23 @@ class ElementwiseOptimizer(QuickStartOptimizer):
         return scalars
 
     def state_dtype(self, group: dict[str, Any], name: str, param: Tensor) -> torch.dtype:
-        """The dtype of state ``name`` of ``param``."""
-        return param.dtype
+        """The dtype of state ``name`` of ``param``: the group's ``momentum_dtype``, else by that of ``param``."""
+        chosen: torch.dtype | None = group.get("momentum_dtype")
+        if chosen is not None and param.is_complex():
+            raise ValueError(f"momentum_dtype must be None for complex parameters, got {chosen}")
+        return chosen or (torch.float32 if self.wide_states and param.dtype in HALF else param.dtype)
 
     def check_group(self, group: dict[str, Any]) -> None:
         """Raise ValueError or TypeError if a hyperparameter of the group is bad."""
         check_lr(group["lr"])
+        if "betas" in group:
+            check_betas(group["betas"], self.count_of_betas)
+        for name in ("eps", "weight_decay"):
+            if name in group:
+                check_number(name, group[name], low=0.0)
+        dtype = group.get("momentum_dtype")
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise ValueError(f"momentum_dtype must be a floating-point torch.dtype or None, got {dtype!r}")
         if group["foreach"] and group["fused"]:
             raise ValueError("foreach and fused cannot both be True: choose one, or leave both None")
         if group["fused"] and group["differentiable"]:
@@ -304,17 +325,6 @@ class ElementwiseOptimizer(QuickStartOptimizer):
                 maximize=group["maximize"],
                 round_param=rounding_of(params[i], key) if rounded else None,
             )
-
-
-def _common_defaults() -> dict[str, Any]:
-    return {
-        "maximize": False,
-        "foreach": None,
-        "fused": None,
-        "differentiable": False,
-        "capturable": False,
-        "stochastic_rounding": False,
-    }
 
 
 def _as_real(tensors: list[Tensor]) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -18,9 +19,19 @@ def check_lr(lr: Any) -> float:
     return check_number("lr", lr, low=0.0)
 
 
-def check_betas(betas: Any) -> None:
-    """ValueError unless ``betas`` are two numbers in [0, 1)."""
-    if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise ValueError(f"betas must be two numbers in [0, 1), got {betas!r}")
-    for name, beta in zip(("betas[0]", "betas[1]"), betas, strict=True):
-        check_number(name, beta, low=0.0, high=1.0, high_open=True)
+def check_betas(betas: Any, count: int = 2) -> None:
+    """ValueError unless ``betas`` are ``count`` numbers in [0, 1)."""
+    if not isinstance(betas, tuple | list) or len(betas) != count:
+        raise ValueError(f"betas must be {('two', 'three')[count - 2]} numbers in [0, 1), got {betas!r}")
+    for at, beta in enumerate(betas):
+        check_number(f"betas[{at}]", beta, low=0.0, high=1.0, high_open=True)
+
+
+def arguments(scope: Mapping[str, Any], *but: str) -> dict[str, Any]:
+    """A constructor's hyperparameters, from its ``locals()`` as it begins.
+
+    Args:
+        scope: all of its arguments.
+        but: names of arguments that are no hyperparameters, beside ``params`` and ``options``.
+    """
+    return {name: x for name, x in scope.items() if name not in ("self", "__class__", "params", "options", *but)}

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optimand.core.validation import check_choice, check_number
+from optimand.core.validation import check_choice
 
 from .base import ElementwiseOptimizer, Params
-from .checks import check_betas
+from .checks import arguments
 from .kernels import Kernel, like, ratio, sqrt
 
 
@@ -87,6 +87,7 @@ class EXAdam(ElementwiseOptimizer):
 
     kernel = Kernel(exadam, states=("exp_avg", "exp_avg_sq"))
     counts_steps = True
+    wide_states = True
 
     def __init__(
         self,
@@ -109,39 +110,11 @@ class EXAdam(ElementwiseOptimizer):
         differentiable: bool = False,
         stochastic_rounding: bool = False,
     ) -> None:
+        defaults = arguments(locals(), "version")
         check_choice("version", version, (None, "v1", "v2"))
         if version == "v2" and dynamic_lr:
             raise ValueError("version='v2' has no dynamic step: drop dynamic_lr=True, or take version='v1'")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "dynamic_lr": dynamic_lr or version == "v1",
-                "cross_moments": cross_moments,
-                "acceleration": acceleration,
-                "eps_relative": eps_relative,
-                "match_adam_step": match_adam_step,
-                "maximize": maximize,
-                "foreach": foreach,
-                "fused": fused,
-                "capturable": capturable,
-                "differentiable": differentiable,
-                "stochastic_rounding": stochastic_rounding,
-            },
-        )
-
-    def check_group(self, group: dict[str, Any]) -> None:
-        super().check_group(group)
-        check_betas(group["betas"])
-        check_number("eps", group["eps"], low=0.0)
-        check_number("weight_decay", group["weight_decay"], low=0.0)
-
-    def state_dtype(self, group: dict[str, Any], name: str, param: Tensor) -> torch.dtype:
-        # Squares of small gradients underflow in 16 bits.
-        return torch.float32 if param.dtype in (torch.bfloat16, torch.float16) else param.dtype
+        super().__init__(params, {**defaults, "dynamic_lr": dynamic_lr or version == "v1"})
 
     def scalars(self, group: dict[str, Any], step: Any) -> tuple[Any, ...]:
         lr, (beta1, beta2), eps = group["lr"], group["betas"], group["eps"]

@@ -19,6 +19,7 @@ from torch import Tensor
 from optimand.core.validation import check_number
 
 from .base import Params
+from .checks import arguments
 from .galore import LowRankAdam
 from .projection import Shard2d, channel_squares, limit_growth, norm_ratio, work_dtype
 from .projection.low_rank import LocalBasis
@@ -91,30 +92,7 @@ class Fira(LowRankAdam):
         fused: bool | None = None,
         stochastic_rounding: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "rank": rank,
-                "update_proj_gap": update_proj_gap,
-                "scale": scale,
-                "norm_growth": norm_growth,
-                "scaled_residual": scaled_residual,
-                "proj": proj,
-                "proj_type": proj_type,
-                "state_dtype": state_dtype,
-                "correct_bias": correct_bias,
-                "seed": seed,
-                "oversize": oversize,
-                "maximize": maximize,
-                "foreach": foreach,
-                "fused": fused,
-                "stochastic_rounding": stochastic_rounding,
-            },
-        )
+        super().__init__(params, arguments(locals()))
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)

@@ -22,6 +22,7 @@ from torch import Tensor
 from optimand.core.validation import check_choice
 
 from .base import Params
+from .checks import arguments
 from .projection import Shard2d, adam_direction
 from .projection.low_rank import LocalBasis, keep_basis, local_basis, new_basis, take_basis
 from .projection.ranks import RankedOptimizer
@@ -180,28 +181,7 @@ class GaLore(LowRankAdam):
         fused: bool | None = None,
         stochastic_rounding: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "rank": rank,
-                "update_proj_gap": update_proj_gap,
-                "scale": scale,
-                "proj": proj,
-                "proj_type": proj_type,
-                "state_dtype": state_dtype,
-                "correct_bias": correct_bias,
-                "seed": seed,
-                "oversize": oversize,
-                "maximize": maximize,
-                "foreach": foreach,
-                "fused": fused,
-                "stochastic_rounding": stochastic_rounding,
-            },
-        )
+        super().__init__(params, arguments(locals()))
 
     def move(
         self,

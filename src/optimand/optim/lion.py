@@ -20,7 +20,7 @@ from torch import Tensor
 from optimand.core.validation import check_number
 
 from .base import ElementwiseOptimizer, Params
-from .checks import check_betas, check_lr
+from .checks import arguments, check_lr
 from .kernels import Kernel, like, maximum, sign
 
 
@@ -95,22 +95,7 @@ class Lion(ElementwiseOptimizer):
         capturable: bool = False,
         stochastic_rounding: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "weight_decay": weight_decay,
-                "maximize": maximize,
-                "foreach": foreach,
-                "fused": fused,
-                "differentiable": differentiable,
-                "cautious": cautious,
-                "momentum_dtype": momentum_dtype,
-                "capturable": capturable,
-                "stochastic_rounding": stochastic_rounding,
-            },
-        )
+        super().__init__(params, arguments(locals()))
 
     @classmethod
     def from_adamw(
@@ -136,11 +121,7 @@ class Lion(ElementwiseOptimizer):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        check_betas(group["betas"])
         weight_decay = check_number("weight_decay", group["weight_decay"], low=0.0)
-        dtype = group["momentum_dtype"]
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise ValueError(f"momentum_dtype must be a floating-point torch.dtype or None, got {dtype!r}")
         product = check_lr(group["lr"]) * weight_decay
         if product >= 1.0:
             warnings.warn(
@@ -149,12 +130,6 @@ class Lion(ElementwiseOptimizer):
                 UserWarning,
                 stacklevel=2,
             )
-
-    def state_dtype(self, group: dict[str, Any], name: str, param: Tensor) -> torch.dtype:
-        dtype: torch.dtype | None = group["momentum_dtype"]
-        if dtype is not None and param.is_complex():
-            raise ValueError(f"momentum_dtype must be None for complex parameters, got {dtype}")
-        return dtype or param.dtype
 
     def kernel_of(self, group: dict[str, Any]) -> Kernel:
         return self.cautious_kernel if group["cautious"] else self.kernel

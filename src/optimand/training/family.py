@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from torch import nn
 
 from optimand.optim.memory import state_bytes
 
-from ..core.adoption import around_defaults, origin_of, read_hyperparameters
-from ..core.catalog import Family, Method, add_family, first_line
+from ..core import adoption
+from ..core.catalog import Family, Method, add_family
 from ..core.space import Float
 from ..core.validation import OptimandError
 from .building import build_optimizer
@@ -46,27 +47,18 @@ def adopt(name: str, obj: Any) -> Method:
         )
     if isinstance(obj, type) and not issubclass(obj, torch.optim.Optimizer):
         raise OptimandError(f"method {name!r} is the class {obj.__qualname__}; {_EXPECTED}")
-    defaults = read_hyperparameters(name, obj, takes="parameters to optimize", expected=_EXPECTED)
-    space = around_defaults(defaults, ("lr", "weight_decay"))
-    if "weight_decay" in defaults:
-        space.setdefault("weight_decay", Float(1e-5, 1e-1, log=True))
-    method = Method(
-        name=name,
-        family="training",
-        build=obj,
-        defaults=defaults,
-        space=space,
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
-    )
-    try:
-        built = obj([nn.Parameter(torch.zeros(2, 2))], **defaults)
-    except Exception as error:  # whatever a user's constructor raises
-        raise OptimandError(
-            f"method {name!r} cannot be built with its defaults: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(built, torch.optim.Optimizer):
-        raise OptimandError(f"method {name!r} returns a {type(built).__name__}; {_EXPECTED}")
+
+    def trial(method: Method) -> None:
+        built = obj([nn.Parameter(torch.zeros(2, 2))], **method.defaults)
+        if not isinstance(built, torch.optim.Optimizer):
+            raise OptimandError(f"method {name!r} returns a {type(built).__name__}; {_EXPECTED}")
+
+    method = adoption.adopt(
+        name, obj, family="training", takes="parameters to optimize", expected=_EXPECTED, on="two parameters",
+        trial=trial, tuned=("lr", "weight_decay"),
+    )  # fmt: skip
+    if "weight_decay" in method.defaults and "weight_decay" not in method.space:
+        return replace(method, space={**method.space, "weight_decay": Float(1e-5, 1e-1, log=True)})
     return method
 
 

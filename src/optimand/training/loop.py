@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import io
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from optimand.optim.memory import state_bytes, tensor_bytes
 
+from ..core import running
 from ..core.catalog import Method
 from ..core.recorder import Diverged, Recorder
 from ..core.seeds import SeedTree
@@ -173,9 +173,7 @@ class _Loop:
 
     def run(self) -> None:
         recorder = self.recorder
-        state = recorder.restore()
-        if state is not None:
-            self._load(state)
+        running.resume(recorder, self)
         recorder.note(
             device=str(self.device),
             threads=str(torch.get_num_threads()),
@@ -187,8 +185,8 @@ class _Loop:
             self._check(start, losses)
             if self.step in self.evaluate_at:
                 self._evaluate("valid")
-            if self.step < self.budget and recorder.checkpoint_due():
-                recorder.save(self._save())
+            if self.step < self.budget:
+                running.save(recorder, self)
             recorder.progress(self.step)
         self._finish()
 
@@ -272,9 +270,9 @@ class _Loop:
         if self.device.type == "cuda":
             recorder.cost(peak_memory_bytes=torch.cuda.max_memory_allocated(self.device) - self.memory_before)
 
-    def _save(self) -> bytes:
-        scaler, buffer = self.stepper.scaler, io.BytesIO()
-        state = {
+    def state_dict(self) -> dict[str, Any]:
+        scaler = self.stepper.scaler
+        return {
             "step": self.step,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -285,12 +283,8 @@ class _Loop:
             "check": (self.first, self.high, self.pending),
             "clock": (self.stepper.optimizer_seconds, self.stepper.closure_calls),
         }
-        torch.save(state, buffer)
-        return buffer.getvalue()
 
-    def _load(self, content: bytes) -> None:
-        # the recorder's own file, in a folder of the user's: a method's state may hold any Python object
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from optimand.core.caching import cache_folder
 from optimand.optim.kernels import cache
 from optimand.optim.kernels.compiler import Variant, digest_of
 
@@ -72,7 +73,7 @@ def test_a_damaged_cache_is_not_loaded(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("OPTIMAND_CACHE", str(tmp_path))
     cache.write("key", "symbol", b"code")
     assert cache.read("key") == ("symbol", b"code")
-    file = cache.folder() / "key.kernel"
+    file = cache_folder("kernels") / "key.kernel"
     file.write_bytes(file.read_bytes()[:-1])
     assert cache.read("key") is None
     file.write_bytes(b"")
@@ -83,10 +84,10 @@ def test_a_damaged_cache_is_not_loaded(tmp_path: Path, monkeypatch):
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("OPTIMAND_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache.folder() == tmp_path / "optimand" / "kernels"
+    assert cache_folder("kernels") == tmp_path / "optimand" / "kernels"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.folder() == tmp_path / ".cache" / "optimand" / "kernels"
+    assert cache_folder("kernels") == tmp_path / ".cache" / "optimand" / "kernels"
 
 
 def test_compiled_code_depends_on_formula_functions_and_dtypes():

@@ -21,6 +21,7 @@ from torch import Tensor
 from optimand.core.validation import check_choice, check_int, check_number
 
 from ..base import Params
+from ..checks import arguments
 from ..kernels import Kernel
 from ..projection import MatrixOptimizer, Shard2d, as_matrix, local_of, shard_of
 from ..projection.blocks import BlockOf, block_numbers
@@ -136,41 +137,13 @@ class FRUGAL(MatrixOptimizer):
         fused: bool | None = None,
         stochastic_rounding: bool = False,
     ) -> None:
+        defaults = arguments(locals())
         given: Any = params
         if not isinstance(params, Tensor):  # torch refuses a tensor with a message of its own
             given = list(params)
             if any(isinstance(group, dict) and "is_proj_params" in group for group in given):
                 given = [_marked(group, density) for group in given]
-        super().__init__(
-            given,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "density": density,
-                "update_gap": update_gap,
-                "subspace": subspace,
-                "proj_side": proj_side,
-                "block_order": block_order,
-                "block_of": block_of,
-                "state_full": state_full,
-                "state_free": state_free,
-                "inactive_lr_scale": inactive_lr_scale,
-                "proj_params_lr_scale": proj_params_lr_scale,
-                "on_change": on_change,
-                "momentum": momentum,
-                "dampening": dampening,
-                "nesterov": nesterov,
-                "state_dtype": state_dtype,
-                "seed": seed,
-                "reference": reference,
-                "maximize": maximize,
-                "foreach": foreach,
-                "fused": fused,
-                "stochastic_rounding": stochastic_rounding,
-            },
-        )
+        super().__init__(given, defaults)
 
     # Groups
 

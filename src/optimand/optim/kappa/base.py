@@ -7,6 +7,7 @@ Optimization: As Lyapunov Predicts", arXiv 2310.05898).
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -106,7 +107,8 @@ class Kappa(ABC):
         """Raise ValueError if K is not defined on tensors of this shape."""
 
     def _kwargs(self) -> dict[str, Any]:
-        return {}
+        """The constructor's arguments: attributes of their names, unless a class says otherwise."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters if hasattr(self, name)}
 
     def _dist(self, z: Tensor) -> Tensor:
         return safe_norm(z - self._project(z, 1.0))

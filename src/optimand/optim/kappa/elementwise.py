@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,9 +54,6 @@ class DeadZone(_Box):
     def __init__(self, e: float = 0.1) -> None:
         self.e = check_number("e", e, low=0.0, high=math.inf, high_open=True)
 
-    def _kwargs(self) -> dict[str, Any]:
-        return {"e": self.e}
-
     def _value(self, m: Tensor) -> Tensor:
         return (m.abs() - self.e).clamp_min(0).sum()
 
@@ -82,9 +78,6 @@ class Huber(_Box):
 
     def __init__(self, e: float = 1.0) -> None:
         self.e = check_number("e", e, low=0.0, low_open=True, high=math.inf, high_open=True)
-
-    def _kwargs(self) -> dict[str, Any]:
-        return {"e": self.e}
 
     def _value(self, m: Tensor) -> Tensor:
         size = m.abs()
@@ -113,9 +106,6 @@ class Relativistic(_Box):
     def __init__(self, e: float = 1.0) -> None:
         self.e = check_number("e", e, low=0.0, low_open=True, high=math.inf, high_open=True)
 
-    def _kwargs(self) -> dict[str, Any]:
-        return {"e": self.e}
-
     def _value(self, m: Tensor) -> Tensor:
         return torch.hypot(m, m.new_tensor(self.e)).sum()
 
@@ -140,9 +130,6 @@ class LogCosh(_Box):
 
     def __init__(self, a: float = 1.0) -> None:
         self.a = check_number("a", a, low=0.0, low_open=True, high=math.inf, high_open=True)
-
-    def _kwargs(self) -> dict[str, Any]:
-        return {"a": self.a}
 
     def _value(self, m: Tensor) -> Tensor:
         u = (self.a * m).abs()

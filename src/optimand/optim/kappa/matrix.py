@@ -5,8 +5,6 @@ A tensor of more than two dimensions counts as the matrix of its first dimension
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -77,9 +75,6 @@ class Nuclear(_Spectral):
         self.method = check_choice("method", method, ("svd", "newton_schulz"))
         self.steps = check_int("steps", steps, low=1)
 
-    def _kwargs(self) -> dict[str, Any]:
-        return {"method": self.method, "steps": self.steps}
-
     def _value(self, m: Tensor) -> Tensor:
         return self._singular_values(m).sum()
 
@@ -104,9 +99,6 @@ class Schatten(_Spectral):
 
     def __init__(self, p: float = 2.0) -> None:
         self.p = check_exponent(p)
-
-    def _kwargs(self) -> dict[str, Any]:
-        return {"p": self.p}
 
     def _value(self, m: Tensor) -> Tensor:
         return safe_norm(self._singular_values(m), self.p)

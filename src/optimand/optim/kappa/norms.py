@@ -49,9 +49,6 @@ class Lp(Norm):
     def __init__(self, p: float = 1.5) -> None:
         self.p = check_exponent(p)
 
-    def _kwargs(self) -> dict[str, Any]:
-        return {"p": self.p}
-
     def _value(self, m: Tensor) -> Tensor:
         return safe_norm(m, self.p)
 
@@ -98,9 +95,6 @@ class TopK(Norm):
 
     def __init__(self, k: int = 1) -> None:
         self.k = check_int("k", k, low=1)
-
-    def _kwargs(self) -> dict[str, Any]:
-        return {"k": self.k}
 
     def check(self, m: Tensor) -> None:
         if self.k > m.numel() > 0:

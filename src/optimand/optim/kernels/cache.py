@@ -6,27 +6,19 @@ the code depends on, so a changed formula, compiler or processor simply asks for
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
-import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
-
-def folder() -> Path:
-    """Where compiled kernels are kept: ``$OPTIMAND_CACHE``, ``$XDG_CACHE_HOME/optimand`` or ``~/.cache/optimand``."""
-    named = os.environ.get("OPTIMAND_CACHE")
-    if named:
-        return Path(named) / "kernels"
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "optimand" / "kernels"
+from optimand.core.caching import cache_folder
+from optimand.core.recorder import write_atomically
 
 
 def read(key: str) -> tuple[str, bytes] | None:
     """The entry symbol and object file stored under ``key``; None where there is none or it is damaged."""
     try:
-        data = (folder() / f"{key}.kernel").read_bytes()
+        data = (cache_folder("kernels") / f"{key}.kernel").read_bytes()
     except OSError:
         return None
     digest, _, payload = data.partition(b"\n")
@@ -39,15 +31,10 @@ def read(key: str) -> tuple[str, bytes] | None:
 def write(key: str, symbol: str, code: bytes) -> None:
     """Store a compiled kernel; where the folder cannot be written, every process compiles its own."""
     payload = symbol.encode() + b"\n" + code
-    target = folder()
-    try:
+    target = cache_folder("kernels")
+    with contextlib.suppress(OSError):
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=target, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
-        os.replace(name, target / f"{key}.kernel")
-    except OSError:
-        return
+        write_atomically(target / f"{key}.kernel", hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
 
 
 class LoadedCode:

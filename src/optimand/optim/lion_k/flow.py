@@ -137,39 +137,3 @@ def lion_k_flow(
         dist=np.array([float(K.dist_domain(torch.from_numpy(lam * x))) for x in xs]),
         nfev=int(found.nfev),
     )
-
-
-def lion_k_dissipation(
-    grad: Callable[[Array], Array],
-    x: Array,
-    m: Array,
-    *,
-    kappa: str | Kappa,
-    alpha: float = 1.0,
-    gamma: float = 1.0,
-    eps: float = 0.5,
-    lam: float = 1.0,
-) -> float:
-    """The rate -dH/dt >= 0 at which the Lyapunov value falls along the flow, at one point.
-
-    It is (lam + gamma)/(1 + eps lam) <mt - w, dK(mt) - lam x> + c/eps <mt - m, dK(mt) - dK(m)>, with
-    mt = m + eps m', w a subgradient of K* at lam x and c = (1 - eps gamma)/(1 + eps lam).
-
-    Args:
-        grad: gradient of f.
-        x: parameters with lam x inside the domain of K*.
-        m: momentum of negative gradients.
-        kappa: K, by name or as an object.
-        alpha: as in ``lion_k_flow``.
-        gamma: as in ``lion_k_flow``.
-        eps: as in ``lion_k_flow``, here positive.
-        lam: as in ``lion_k_flow``.
-    """
-    check_number("eps", eps, low=0, low_open=True, high=1 / gamma)
-    K = get_kappa(kappa)
-    ahead = m + eps * (-alpha * np.asarray(grad(x)) - gamma * m)
-    w = K.conj_grad(torch.from_numpy(lam * x)).numpy()
-    d_ahead, d_now = (K.grad(torch.from_numpy(v)).numpy() for v in (ahead, np.ascontiguousarray(m)))
-    first = float(((ahead - w) * (d_ahead - lam * x)).sum())
-    second = float(((ahead - m) * (d_ahead - d_now)).sum()) / eps
-    return ((lam + gamma) * first + (1 - eps * gamma) * second) / (1 + eps * lam)

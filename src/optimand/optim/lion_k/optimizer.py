@@ -21,7 +21,7 @@ from torch import Tensor
 from optimand.core.validation import check_choice, check_number
 
 from ..base import Params
-from ..checks import check_betas
+from ..checks import arguments
 from ..kappa import L1, L2, GroupL2, Kappa, Routed, Scaled
 from ..kernels import Kernel
 from ..stochastic import advance_key
@@ -92,25 +92,8 @@ class LionK(Diagnostics):
         stochastic_rounding: bool = False,
         error_if_nonfinite: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "weight_decay": weight_decay,
-                "kappa": as_kappa(kappa, kappa_kwargs),
-                "decay": decay,
-                "scope": scope,
-                "maximize": maximize,
-                "foreach": foreach,
-                "fused": fused,
-                "differentiable": differentiable,
-                "momentum_dtype": momentum_dtype,
-                "capturable": capturable,
-                "stochastic_rounding": stochastic_rounding,
-                "error_if_nonfinite": error_if_nonfinite,
-            },
-        )
+        defaults = arguments(locals(), "kappa_kwargs")
+        super().__init__(params, {**defaults, "kappa": as_kappa(kappa, kappa_kwargs)})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters; ValueError if its hyperparameters are bad or its kappa does not fit a shape."""
@@ -128,12 +111,8 @@ class LionK(Diagnostics):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        check_betas(group["betas"])
         check_choice("decay", group["decay"], ("explicit", "implicit"))
         check_choice("scope", group["scope"], ("tensor", "group"))
-        dtype = group["momentum_dtype"]
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise ValueError(f"momentum_dtype must be a floating-point torch.dtype or None, got {dtype!r}")
         product = float(group["lr"]) * check_number("weight_decay", group["weight_decay"], low=0.0)
         if product >= 1.0 and group["decay"] == "explicit":
             warnings.warn(
@@ -178,12 +157,6 @@ class LionK(Diagnostics):
             for saved, here in zip(state_dict["param_groups"], self.param_groups, strict=True)
         ]
         return {**state_dict, "param_groups": groups}
-
-    def state_dtype(self, group: dict[str, Any], name: str, param: Tensor) -> torch.dtype:
-        dtype: torch.dtype | None = group["momentum_dtype"]
-        if dtype is not None and param.is_complex():
-            raise ValueError(f"momentum_dtype must be None for complex parameters, got {dtype}")
-        return dtype or param.dtype
 
     def kernel_of(self, group: dict[str, Any]) -> Kernel:
         found = formula_of(unscale(group["kappa"])[0])

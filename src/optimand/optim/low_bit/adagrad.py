@@ -8,6 +8,7 @@ from torch import Tensor
 
 from optimand.core.validation import check_number
 from optimand.optim.base import Params
+from optimand.optim.checks import arguments
 from optimand.optim.formulas import ADAGRAD
 
 from .base import LowBitOptimizer, LowBitOptions
@@ -59,18 +60,11 @@ class Adagrad8bit(LowBitOptimizer):
         eps: float = 1e-10,
         **options: Unpack[LowBitOptions],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "eps": eps,
-        }
-        super().__init__(params, defaults, options)
+        super().__init__(params, arguments(locals()), options)
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        for name in ("lr_decay", "weight_decay", "initial_accumulator_value", "eps"):
+        for name in ("lr_decay", "initial_accumulator_value"):
             check_number(name, group[name], low=0.0)
 
     def _init_state(self, group: dict[str, Any], param: Tensor, state: dict[str, Any]) -> None:

@@ -6,9 +6,9 @@ from typing import Any, Unpack
 
 from torch import Tensor
 
-from optimand.core.validation import check_choice, check_number
+from optimand.core.validation import check_choice
 from optimand.optim.base import Params
-from optimand.optim.checks import check_betas
+from optimand.optim.checks import arguments
 from optimand.optim.formulas import ADAM, AMSGRAD, adam_scalars
 from optimand.optim.kernels import Kernel
 
@@ -59,14 +59,10 @@ class AdamW8bit(LowBitOptimizer):
         amsgrad: bool = False,
         **options: Unpack[LowBitOptions],
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-        super().__init__(params, defaults, options)
+        super().__init__(params, arguments(locals()), options)
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        check_betas(group["betas"])
-        check_number("eps", group["eps"], low=0.0)
-        check_number("weight_decay", group["weight_decay"], low=0.0)
         check_choice("amsgrad", group["amsgrad"], (True, False))
 
     def kernel_of(self, group: dict[str, Any]) -> Kernel:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from optimand.core.validation import check_int, check_number
 from optimand.optim.base import Params
+from optimand.optim.checks import arguments
 from optimand.optim.formulas import ADEMAMIX, adam_scalars
 
 from .base import LowBitOptimizer, LowBitOptions
@@ -49,6 +50,7 @@ class AdEMAMix8bit(LowBitOptimizer):
     """
 
     kernel = ADEMAMIX
+    count_of_betas = 3
 
     def __init__(
         self,
@@ -63,26 +65,12 @@ class AdEMAMix8bit(LowBitOptimizer):
         t_beta3: int | None = None,
         **options: Unpack[LowBitOptions],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "t_alpha": t_alpha,
-            "t_beta3": t_beta3,
-        }
-        super().__init__(params, defaults, options)
+        super().__init__(params, arguments(locals()), options)
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
         betas = group["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 3:
-            raise ValueError(f"betas must be three numbers in [0, 1), got {betas!r}")
-        for at, beta in enumerate(betas):
-            check_number(f"betas[{at}]", beta, low=0.0, high=1.0, high_open=True)
-        for name in ("alpha", "eps", "weight_decay"):
-            check_number(name, group[name], low=0.0)
+        check_number("alpha", group["alpha"], low=0.0)
         for name in ("t_alpha", "t_beta3"):
             if group[name] is not None:
                 check_int(name, group[name], low=1)

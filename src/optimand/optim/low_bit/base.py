@@ -93,6 +93,7 @@ class LowBitOptimizer(QuantizedUpdates):
     """
 
     counts_steps = True
+    wide_states = True
     bits: ClassVar[int] = 8
 
     def __init__(self, params: Params, defaults: dict[str, Any], options: Mapping[str, Any]) -> None:
@@ -145,9 +146,6 @@ class LowBitOptimizer(QuantizedUpdates):
                 if key is param or (isinstance(key, str) and key == name):
                     group["overrides"][at] = dict(settings)
                     self._matched.add(number)
-
-    def state_dtype(self, group: dict[str, Any], name: str, param: Tensor) -> torch.dtype:
-        return torch.float64 if param.dtype == torch.float64 else torch.float32
 
     def _init_state(self, group: dict[str, Any], param: Tensor, state: dict[str, Any]) -> None:
         kernel, settings = self.kernel_of(group), settings_of(group, param)

@@ -12,7 +12,7 @@ from optimand.core.validation import check_number
 from optimand.optim.base import Params
 from optimand.optim.blockwise import QuantizedTensor
 from optimand.optim.blockwise.fused import lamb_norms
-from optimand.optim.checks import check_betas
+from optimand.optim.checks import arguments
 from optimand.optim.formulas import LAMB
 
 from .base import LowBitOptimizer, LowBitOptions
@@ -66,14 +66,10 @@ class LAMB8bit(LowBitOptimizer):
         trust_clip: float | None = None,
         **options: Unpack[LowBitOptions],
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "trust_clip": trust_clip}
-        super().__init__(params, defaults, options)
+        super().__init__(params, arguments(locals()), options)
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        check_betas(group["betas"])
-        check_number("eps", group["eps"], low=0.0)
-        check_number("weight_decay", group["weight_decay"], low=0.0)
         if group["trust_clip"] is not None:
             check_number("trust_clip", group["trust_clip"], low=0.0, low_open=True)
 

@@ -6,9 +6,8 @@ from typing import Any, Unpack
 
 from torch import Tensor
 
-from optimand.core.validation import check_number
 from optimand.optim.base import Params
-from optimand.optim.checks import check_betas
+from optimand.optim.checks import arguments
 from optimand.optim.lion import Lion
 
 from .base import LowBitOptimizer, LowBitOptions
@@ -52,12 +51,7 @@ class Lion8bit(LowBitOptimizer):
         weight_decay: float = 0.0,
         **options: Unpack[LowBitOptions],
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, options)
-
-    def check_group(self, group: dict[str, Any]) -> None:
-        super().check_group(group)
-        check_betas(group["betas"])
-        check_number("weight_decay", group["weight_decay"], low=0.0)
+        super().__init__(params, arguments(locals()), options)
 
     def scalars(self, group: dict[str, Any], step: Any) -> tuple[Any, ...]:
         lr, (beta1, beta2) = group["lr"], group["betas"]

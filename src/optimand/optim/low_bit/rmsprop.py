@@ -8,6 +8,7 @@ from torch import Tensor
 
 from optimand.core.validation import check_number
 from optimand.optim.base import Params
+from optimand.optim.checks import arguments
 from optimand.optim.formulas import RMSPROP, RMSPROP_MOMENTUM
 from optimand.optim.kernels import Kernel
 
@@ -55,14 +56,11 @@ class RMSprop8bit(LowBitOptimizer):
         momentum: float = 0.0,
         **options: Unpack[LowBitOptions],
     ) -> None:
-        defaults = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
-        super().__init__(params, defaults, options)
+        super().__init__(params, arguments(locals()), options)
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
         check_number("alpha", group["alpha"], low=0.0, high=1.0, high_open=True)
-        check_number("eps", group["eps"], low=0.0)
-        check_number("weight_decay", group["weight_decay"], low=0.0)
         check_number("momentum", group["momentum"], low=0.0, high=1.0, high_open=True)
 
     def kernel_of(self, group: dict[str, Any]) -> Kernel:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from optimand.core.validation import check_choice, check_number
 from optimand.optim.base import Params
+from optimand.optim.checks import arguments
 from optimand.optim.formulas import SGD
 
 from .base import LowBitOptimizer, LowBitOptions
@@ -58,14 +59,7 @@ class SGD8bit(LowBitOptimizer):
         nesterov: bool = False,
         **options: Unpack[LowBitOptions],
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-        }
-        super().__init__(params, defaults, options)
+        super().__init__(params, arguments(locals()), options)
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
@@ -73,7 +67,6 @@ class SGD8bit(LowBitOptimizer):
         if momentum == 0.0:
             raise ValueError("momentum must be in (0, 1), got 0: without it there is no state, take torch.optim.SGD")
         dampening = check_number("dampening", group["dampening"], low=0.0, high=1.0)
-        check_number("weight_decay", group["weight_decay"], low=0.0)
         check_choice("nesterov", group["nesterov"], (True, False))
         if group["nesterov"] and dampening:
             raise ValueError(f"dampening must be 0 with nesterov=True, got {dampening}")
@@ -136,15 +129,7 @@ class LARS8bit(SGD8bit):
         **options: Unpack[LowBitOptions],
     ) -> None:
         # The base class's constructor checks the groups, and so needs this one's key among the defaults.
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "trust_coefficient": trust_coefficient,
-        }
-        LowBitOptimizer.__init__(self, params, defaults, options)
+        LowBitOptimizer.__init__(self, params, arguments(locals()), options)
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,6 @@ from .clipping import clip_factor, new_history
 from .norms import squared_norm
 from .storage import local, local_grad, sum_over_shards
 
-T = TypeVar("T")
 HISTORY = "grad_norms"
 _KERNELS: dict[Kernel, QuantizedKernel] = {}
 
@@ -34,12 +33,6 @@ class QuantizedUpdates(ElementwiseOptimizer):
 
     Its groups have ``percentile_clipping`` and ``nonfinite`` besides the common keys.
     """
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], T]) -> T: ...
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters that have a gradient.

@@ -12,23 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from torch._compile import _disable_dynamo
 
-from optimand.core.validation import check_number
-
 from ..base import ElementwiseOptimizer, Params
-from ..checks import check_betas
 from ..formulas import ADAM, adam_scalars
 from ..startup import grad_only_if_differentiable, unmarked
 from ..stochastic import HALF, advance_key, keys_of, rounding_of
 from .buffers import EIGHT_BIT, check_state_dtype, pack, to_device, unpack
 from .sharding import Shard2d, local_gradient, local_of, shard_of
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,6 +60,7 @@ class MatrixOptimizer(ElementwiseOptimizer):
 
     kernel = ADAM
     counts_steps = True
+    wide_states = True
     matrix_key: ClassVar[str] = "rank"
     # What steps count in groups: a state dict without these belongs to another optimizer.
     group_counts: ClassVar[tuple[str, ...]] = ()
@@ -161,9 +156,6 @@ class MatrixOptimizer(ElementwiseOptimizer):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        check_betas(group["betas"])
-        check_number("eps", group["eps"], low=0.0)
-        check_number("weight_decay", group["weight_decay"], low=0.0)
         check_state_dtype(group["state_dtype"])
         for name in ("differentiable", "capturable"):
             if group[name] and group[self.matrix_key] is not None:
@@ -191,10 +183,6 @@ class MatrixOptimizer(ElementwiseOptimizer):
         super().__setstate__(state)
         self._note_places()
 
-    def state_dtype(self, group: dict[str, Any], name: str, param: Tensor) -> torch.dtype:
-        # Steps of 0.001 of the second moment vanish in 16 bits, and it stands still.
-        return torch.float32 if param.dtype in HALF else param.dtype
-
     def scalars(self, group: dict[str, Any], step: Any) -> tuple[Any, ...]:
         lr, betas, eps, weight_decay = (group[name] for name in ("lr", "betas", "eps", "weight_decay"))
         return adam_scalars(lr, betas, eps, weight_decay, step, correct_bias=group.get("correct_bias", True))
@@ -209,12 +197,6 @@ class MatrixOptimizer(ElementwiseOptimizer):
     ) -> bool:
         plain = [p for p in group["params"] if not self.is_matrix(group, p)]
         return super()._init_group({**group, "params": plain}, params, grads, steps, *states)
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], T]) -> T: ...
 
     @grad_only_if_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

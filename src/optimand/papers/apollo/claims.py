@@ -120,6 +120,7 @@ CLAIMS = (
         functools.partial(margin, method=APOLLO, baseline=ADAMW, most=-0.15),
         FIXED,
         FIXED_SMALL,
+        reference="apollo-torch 1.933 against 2.142, another code 1.972 against 2.190 (nats a byte, texts like this)",
     ),
     Claim(
         PAPER,
@@ -138,6 +139,7 @@ CLAIMS = (
         functools.partial(margin, method=MINI, baseline=ADAMW, most=-0.05),
         FIXED,
         FIXED_SMALL,
+        reference="apollo-torch 2.044 against 2.142, another code 2.044 against 2.190 (nats a byte, texts like this)",
     ),
     Claim(
         PAPER,
@@ -147,6 +149,7 @@ CLAIMS = (
         functools.partial(tuned_difference, problem=LM, method="apollo", baseline="galore"),
         TUNED,
         TUNED_SMALL,
+        reference="apollo-torch 1.933 against galore-torch 1.981 (nats a byte, texts like this)",
     ),
     Claim(
         PAPER,
@@ -227,6 +230,7 @@ CLAIMS = (
         "A channel's scale, estimated in a random subspace of rank r, is sqrt(r/n) times the one at full rank.",
         "ratio within (1 +- e) of sqrt(r/n) (theorem 4.3, figure 4)",
         projected_scales,
+        reference="1.015, 1.005, 1.002, 1.002 at ranks 16, 32, 64, 128 (another implementation, the same setting)",
     ),
 )
 

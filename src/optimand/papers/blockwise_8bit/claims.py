@@ -123,6 +123,7 @@ CLAIMS = (
         functools.partial(within, method=ADAMW_8BIT, baseline=ADAMW, share=0.01),
         FIXED,
         FIXED_SMALL,
+        reference="bitsandbytes 2.119 against 2.142, another code 2.178 against 2.190 (nats a byte, texts like this)",
     ),
     Claim(
         PAPER,
@@ -168,6 +169,7 @@ CLAIMS = (
         "Dynamic quantization is more exact than linear quantization for small and large values alike.",
         "in words",
         dynamic_beats_linear,
+        reference="0.0154 against 0.0313 (exact nearest rounding in another implementation)",
     ),
 )
 

@@ -92,16 +92,15 @@ def steps_to_adam(outcomes: Outcomes) -> Finding:
     )
 
 
-add_claim(
+CLAIMS = (
     Claim(
         PAPER,
         "same-lr",
         "At Adam's learning rate EXAdam reaches a lower training loss.",
         "26.5 % below Adam's on average (CIFAR-10, lr 1e-4)",
         same_lr_on_digits,
-    )
-)
-add_claim(
+        reference="0.4510 → 0.1154, 3.9 times (NumPy, the same task and seeds)",
+    ),
     Claim(
         PAPER,
         "faster",
@@ -110,27 +109,23 @@ add_claim(
         steps_to_adam,
         SAME_LR,
         SAME_LR_SMALL,
-    )
-)
-add_claim(
+    ),
     Claim(
         PAPER,
         "tuned-lr",
         "The advantage is the method's, not the learning rate's: it remains when each method's lr is tuned.",
         "not reported (all optimizers ran at one lr)",
         tuned_on_digits,
-    )
-)
-add_claim(
+        reference="adam 0.0238, v2 0.0350, v1 0.0253 (NumPy, the same task and seeds)",
+    ),
     Claim(
         PAPER,
         "components",
         "Both components, cross-moment debiasing and gradient acceleration, contribute.",
         "stated; no ablation at tuned lr",
         ablation_on_digits,
-    )
-)
-add_claim(
+        reference="adam 0.0220; cross-moments only 0.0180; acceleration only 0.0474; v2 0.0350 (NumPy, the same task)",
+    ),
     Claim(
         PAPER,
         "language-model",
@@ -139,9 +134,7 @@ add_claim(
         functools.partial(tuned_difference, problem=LM, method="exadam", baseline="adamw"),
         TUNED,
         TUNED_SMALL,
-    )
-)
-add_claim(
+    ),
     Claim(
         PAPER,
         "overhead",
@@ -150,9 +143,7 @@ add_claim(
         functools.partial(per_step_ratio, problem=LM, method="exadam", baseline="adamw", most=1.107),
         TUNED,
         TUNED_SMALL,
-    )
-)
-add_claim(
+    ),
     Claim(
         PAPER,
         "cifar-10",
@@ -160,5 +151,8 @@ add_claim(
         "+1.96 / +2.17 / +1.17 points (90.83 % test accuracy against 89.66 %)",
         untestable="CIFAR-10 is in no installable package, and 100 epochs need a GPU; with the files in place, "
         "'optimand compare cifar10-cnn --methods adamw,exadam --tune 8' makes the comparison.",
-    )
+    ),
 )
+
+for _claim in CLAIMS:
+    add_claim(_claim)

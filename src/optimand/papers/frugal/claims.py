@@ -116,6 +116,7 @@ CLAIMS = (
         functools.partial(margin, method=FRUGAL, baseline=ADAMW, most=0.0),
         FIXED,
         FIXED_SMALL,
+        reference="the authors' code 2.083 against 2.142, another 2.109 against 2.190 (nats a byte, texts like this)",
     ),
     Claim(
         PAPER,
@@ -125,6 +126,7 @@ CLAIMS = (
         functools.partial(margin, method=FRUGAL, baseline=PARTIAL, most=-0.15),
         FIXED,
         FIXED_SMALL,
+        reference="the authors' code 2.083 against 2.344, another 2.109 against 2.319 (nats a byte, texts like this)",
     ),
     Claim(
         PAPER,
@@ -134,11 +136,12 @@ CLAIMS = (
         functools.partial(margin, method=STATELESS, baseline=ADAMW, most=0.02),
         FIXED,
         FIXED_SMALL,
+        reference="the authors' code 2.100 against 2.142, another 2.146 against 2.190 (nats a byte, texts like this)",
     ),
     Claim(
         PAPER,
         "large-models",
-        "From 60M to 7B parameters on C4, and in fine-tuning RoBERTa on GLUE, FRUGAL beats LoRA, GaLore and BAdam.",
+        "From 60M to 1B parameters on C4, and in fine-tuning RoBERTa on GLUE, FRUGAL beats LoRA, GaLore and BAdam.",
         "in words",
         untestable="needs C4, GLUE and accelerators",
     ),
