@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from .optimizers.sections import Limits
     from .optimizers.textgrad import TextGrad
     from .optimizers.values import convert, read_suggestion, schema_for
-    from .tracing.base import MessageNode, Node
+    from .tracing.base import ExceptionNode, ExecutionError, MessageNode, Node
     from .tracing.bundles import BoundBundle, Bundled, bundle
     from .tracing.calls import MissingInputsError
     from .tracing.drawing import to_html, to_svg
-    from .tracing.exceptions import ExceptionNode, ExecutionError
-    from .tracing.graph import GraphError, TraceGraph, backward, trace_of, zero_feedback
+    from .tracing.feedback import backward, zero_feedback
+    from .tracing.graph import GraphError, TraceGraph, trace_of
     from .tracing.modules import Module, model
     from .tracing.nodes import node
     from .tracing.parameters import CodeParameter, ParameterNode
@@ -67,8 +67,8 @@ _HOMES = {
     "BoundBundle": "tracing.bundles",
     "Bundled": "tracing.bundles",
     "CodeParameter": "tracing.parameters",
-    "ExceptionNode": "tracing.exceptions",
-    "ExecutionError": "tracing.exceptions",
+    "ExceptionNode": "tracing.base",
+    "ExecutionError": "tracing.base",
     "GraphError": "tracing.graph",
     "GraphPropagator": "tracing.propagators",
     "GuideError": "trainers",
@@ -97,7 +97,7 @@ _HOMES = {
     "TrainingResult": "trainers",
     "UCBSearch": "trainers",
     "ValueRejected": "optimizers.kinds",
-    "backward": "tracing.graph",
+    "backward": "tracing.feedback",
     "bundle": "tracing.bundles",
     "convert": "optimizers.values",
     "exact_match": "trainers",
@@ -114,7 +114,7 @@ _HOMES = {
     "trace_of": "tracing.graph",
     "value_summary": "tracing.roles",
     "weighted": "trainers",
-    "zero_feedback": "tracing.graph",
+    "zero_feedback": "tracing.feedback",
 }
 
 __all__ = [

@@ -236,7 +236,7 @@ class HeuristicProposer(Optimizer):
 
     def _look_by_replay(self, graph: TraceGraph, signs: Signs, point: Point) -> Signs:
         """Signs at ``point`` of the coordinates that have none, one recomputation of the graph each."""
-        from ..tracing.graph import replay
+        from ..tracing.replaying import replay
 
         found: Signs = [None] * len(signs)
         here = _output_of(graph)
