@@ -1,7 +1,6 @@
 """Nothing is left: not after many programs, nor after interrupts, kills, forks and exits without closing."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
