@@ -18,7 +18,7 @@ from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.language.llm.base import BudgetExceeded, Usage
 
-from .benchmarks.grading import Tally, grade
+from .benchmarks.grading import UsageMeter, grade
 from .benchmarks.records import Record
 from .execution import Attempt, ModelingProblem, Sandbox, open_sandbox
 
@@ -41,9 +41,9 @@ class Tools:
     sandbox: Sandbox
     seed: int = 0
     default: ChatModel | None = None
-    _tallies: list[Tally] = field(default_factory=list)
+    _meters: list[UsageMeter] = field(default_factory=list)
 
-    def model(self, spec: str = "") -> Tally:
+    def model(self, spec: str = "") -> UsageMeter:
         """A language model whose calls are counted.
 
         Args:
@@ -56,24 +56,24 @@ class Tools:
             from optimand.language.llm.choosing import open_chat
 
             chat = open_chat(spec or None)
-        tally = Tally(chat)
-        self._tallies.append(tally)
-        return tally
+        meter = UsageMeter(chat)
+        self._meters.append(meter)
+        return meter
 
     @property
     def models(self) -> int:
         """How many models were opened."""
-        return len(self._tallies)
+        return len(self._meters)
 
     @property
     def answering(self) -> str:
         """The names of the models that answered, or that were opened."""
-        return ", ".join(dict.fromkeys(str(tally.model or tally.name) for tally in self._tallies))
+        return ", ".join(dict.fromkeys(str(meter.model or meter.name) for meter in self._meters))
 
     @property
     def usage(self) -> Usage:
         """What all calls cost."""
-        return sum((tally.usage for tally in self._tallies), Usage())
+        return sum((meter.usage for meter in self._meters), Usage())
 
 
 def blind(problem: ModelingProblem) -> ModelingProblem:

@@ -88,8 +88,8 @@ def exploded_items() -> Finding:
 def _templates(*types: str) -> Finding:
     """Items of some types: the program's optimum against the recorded one, near-duplicates, numbers."""
     from optimand.language.modeling.execution import open_sandbox
-    from optimand.language.modeling.resocratic.drafts import numbers_in
     from optimand.language.modeling.resocratic.duplicates import dedupe
+    from optimand.language.modeling.resocratic.problem_specs import numbers_in
     from optimand.language.modeling.resocratic.templates import TemplateGenerator
 
     texts, holds = [], True

@@ -9,9 +9,9 @@ import pytest
 from optimand.core.running import BudgetSpent
 from optimand.core.validation import OptimandError
 from optimand.language.workflows.heuristic.brackets import Bracketing, Range, Seen, between
+from optimand.language.workflows.heuristic.feedback_parsing import ParsedFeedback
 from optimand.language.workflows.heuristic.hints import Hints
 from optimand.language.workflows.heuristic.proposer import HeuristicProposer
-from optimand.language.workflows.heuristic.readings import Reading
 from optimand.language.workflows.heuristic.trials import Trials
 from optimand.language.workflows.tracing.bundles import bundle
 from optimand.language.workflows.tracing.nodes import ExecutionError, ParameterNode
@@ -274,7 +274,7 @@ def test_feedback_that_says_nothing_changes_nothing():
 
 def test_the_parser_is_the_users():
     x = number(0.25)
-    optimizer = HeuristicProposer([x], parser=lambda feedback, names: Reading(direction=len(feedback)))
+    optimizer = HeuristicProposer([x], parser=lambda feedback, names: ParsedFeedback(direction=len(feedback)))
     search(optimizer, lambda: x + 0, lambda y: "+", 2)
     assert x.data > 0.25
 

@@ -25,7 +25,7 @@ class Learned:
         held_out_before, held_out: share of other tasks solved, with no library and with what was learnt.
         library: what was learnt.
         wrong: insights in it that teach no pitfall, or teach it under another's label.
-        refused: drafts that were refused, by reason.
+        refused: extracted insights that were refused, by reason.
         rounds: what each iteration did.
         runs: programs run.
     """
