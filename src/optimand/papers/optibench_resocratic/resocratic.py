@@ -156,7 +156,8 @@ def toy_decoder() -> Finding:
 
     from optimand.language.modeling.execution import open_sandbox
     from optimand.language.modeling.resocratic.decoder import TinyDecoder
-    from optimand.language.modeling.resocratic.toy import toy_finetuning, toy_pair, toy_scores
+
+    from .toy_finetuning import toy_finetuning, toy_pair, toy_scores
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -13,12 +13,12 @@ from optimand.language.modeling.alphaopt import (
 from optimand.language.modeling.alphaopt.context import Record
 from optimand.language.modeling.alphaopt.evolution import combinations
 from optimand.language.modeling.alphaopt.running import Runner
-from optimand.language.modeling.alphaopt.scenarios import (
+from optimand.language.modeling.alphaopt.simulated import sections_of
+from optimand.papers.alphaopt.scenarios import (
     OneTask,
     Printed,
     unretrieved_combinations,
 )
-from optimand.language.modeling.alphaopt.simulated import sections_of
 
 
 def diagnosed(world, count, **options):

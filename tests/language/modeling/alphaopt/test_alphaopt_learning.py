@@ -13,9 +13,9 @@ from optimand.language.modeling.alphaopt import (
     SimulatedOracle,
     make_tasks,
 )
-from optimand.language.modeling.alphaopt.experiments import learn, recover, solved
 from optimand.language.modeling.alphaopt.simulated import condition_holds, lesson, taught, too_broad, too_narrow
 from optimand.language.modeling.alphaopt.simulated_tasks import PITFALLS, SETTINGS
+from optimand.papers.alphaopt.experiments import learn, recover, solved
 
 SEED = 5
 

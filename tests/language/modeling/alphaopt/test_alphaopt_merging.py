@@ -21,11 +21,11 @@ from optimand.language.modeling.alphaopt.deviations import DEVIATIONS
 from optimand.language.modeling.alphaopt.extracted_insights import ExtractedInsight
 from optimand.language.modeling.alphaopt.merging import Intake, Merger
 from optimand.language.modeling.alphaopt.refinement import Refiner, assemble, best_variant
-from optimand.language.modeling.alphaopt.scenarios import (
+from optimand.language.modeling.alphaopt.simulated import entries_of
+from optimand.papers.alphaopt.scenarios import (
     OneTask,
     merge_with_bystander,
 )
-from optimand.language.modeling.alphaopt.simulated import entries_of
 
 # refinement
 

@@ -19,8 +19,8 @@ from optimand.language.modeling.alphaopt.extraction import fix_blocks
 from optimand.language.modeling.alphaopt.programmer import Trial
 from optimand.language.modeling.alphaopt.retriever import Retriever
 from optimand.language.modeling.alphaopt.running import Outcome, Runner, extract_code, read_values
-from optimand.language.modeling.alphaopt.scenarios import Printed
 from optimand.language.modeling.alphaopt.tasks import agrees, as_task, as_tasks
+from optimand.papers.alphaopt.scenarios import Printed
 
 LABEL = {"General Formulation": {"Variable Definition": ("Explicit Bounds",)}}
 CODE_LABEL = {"Code Implementation": {"Solver & API Syntax": ("Strict Inequalities",)}}

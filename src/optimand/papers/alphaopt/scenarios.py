@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimand.language.llm.scripted import Scripted
-
-from . import prompts
-from .asking import PREFIX
-from .context import Record, TaskOutcome
-from .extracted_insights import ExtractedInsight
-from .insights import Insight
-from .learner import AlphaOPT
-from .library import ExperienceLibrary
-from .merging import Intake
-from .running import Runner
-from .simulated import SimulatedOracle, entries_of, lesson, sections_of
-from .simulated_tasks import PITFALLS, make_tasks
-from .tasks import Task
+from optimand.language.modeling.alphaopt import prompts
+from optimand.language.modeling.alphaopt.asking import PREFIX
+from optimand.language.modeling.alphaopt.context import Record, TaskOutcome
+from optimand.language.modeling.alphaopt.extracted_insights import ExtractedInsight
+from optimand.language.modeling.alphaopt.insights import Insight
+from optimand.language.modeling.alphaopt.learner import AlphaOPT
+from optimand.language.modeling.alphaopt.library import ExperienceLibrary
+from optimand.language.modeling.alphaopt.merging import Intake
+from optimand.language.modeling.alphaopt.running import Runner
+from optimand.language.modeling.alphaopt.simulated import SimulatedOracle, entries_of, lesson, sections_of
+from optimand.language.modeling.alphaopt.simulated_tasks import PITFALLS, make_tasks
+from optimand.language.modeling.alphaopt.tasks import Task
 
 BOUNDS = ("General Formulation", "Variable Definition", "Explicit Bounds")
 
@@ -90,7 +89,7 @@ def merge_with_bystander(*, official: bool, runner: Runner | None = None) -> Mer
 
 
 def _merger(learner: AlphaOPT) -> Any:
-    from .merging import Merger
+    from optimand.language.modeling.alphaopt.merging import Merger
 
     return Merger(learner.context, learner.extractor, learner.tasks, {})
 
