@@ -368,3 +368,13 @@ def test_steps_grow_on_a_plateau():
         point, options = search.ask()
         search.tell(point, options, 1.0)
     assert search.step > 0.4
+
+
+@pytest.mark.parametrize(("often", "chosen"), [(0.8, 2), (1.0, 1)])
+def test_options_are_tried_by_the_upper_confidence_bound_of_their_mean_score(often, chosen):
+    # Of six scores in [0, 1] option 2 has a single 0, bound sqrt(2 log 6) = 1.89; option 1 has four equal scores and
+    # the bound of their value plus half of that: 1.75, or 1.95.
+    search = Trials([Range(0, 1)], [3], np.random.default_rng(0))
+    for i, (option, score) in enumerate([(2, 0.0), *[(1, often)] * 4, (0, 1.0)]):
+        search.tell((i / 10,), (option,), score)
+    assert search.ask() == ((0.5,), (chosen,))
