@@ -21,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from optimand.language.modeling.alphaopt.experiments import learn, library_of, many_insights, recover, scan
 from optimand.language.modeling.alphaopt.indexes import TextIndex, insight_text
+from optimand.papers.alphaopt.experiments import learn, library_of, many_insights, recover, scan
 
 RETRIEVAL_BAR, RATIO_BAR, FIT_BAR = 5e-3, 20.0, 180.0  # seconds; times; seconds
 QUERY = {

@@ -18,7 +18,7 @@ import numpy as np
 from optimand.language.workflows.instances import traffic
 from optimand.language.workflows.loop import evaluate
 from optimand.language.workflows.problems import battleship, numeric_workflow, traffic_lights
-from optimand.language.workflows.small_searches import method_of, run_once
+from optimand.papers.trace_opto.small_searches import method_of, run_once
 
 COLORS = {
     "heuristic": "#d1495b", "heuristic-masked": "#edae49", "random-values": "#b8c4ce", "nelder-mead": "#00798c",

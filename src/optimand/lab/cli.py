@@ -15,6 +15,7 @@ import typer
 from .._version import __version__
 from ..core.validation import OptimandError
 from .cli_catalog import USER_ERROR, JsonOption, err, list_, out, papers, print_json, show, split_commas
+from .cli_library import library
 from .cli_memory import memory
 from .cli_solve import solve
 
@@ -28,8 +29,8 @@ INTERRUPTED = 130
 app = typer.Typer(
     help="Choose, trust and run optimization methods.",
     epilog="Exit codes: 0 all went well; 1 an error in what was asked for; 2 wrong usage; 3 finished, but some runs "
-    "diverged or failed, stored files were damaged, the check of a claim broke down, or no verified solution "
-    "was found; 130 interrupted.",
+    "diverged or failed, stored files were damaged, the check of a claim broke down, no verified solution "
+    "was found, or a library has doubts or differs; 130 interrupted.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -172,6 +173,7 @@ app.command()(show)
 app.command()(memory)
 app.command()(solve)
 app.command()(papers)
+app.add_typer(library, name="library")
 
 
 @contextmanager

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
-__all__ = ["llm", "modeling", "sandbox", "workflows"]
+if TYPE_CHECKING:
+    from . import llm as llm
+    from . import modeling as modeling
+    from . import sandbox as sandbox
+    from . import workflows as workflows
 
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, {}, modules=__all__)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

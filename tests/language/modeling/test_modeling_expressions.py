@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from optimand.language.modeling.formulations import polynomials
 from optimand.language.modeling.formulations.expressions import (
     ExpressionError,
-    classify,
     evaluate,
     names,
     numbers,
@@ -18,6 +17,7 @@ from optimand.language.modeling.formulations.expressions import (
     parse_relations,
     to_text,
 )
+from optimand.language.modeling.formulations.polynomials import classify
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The family: splits that share nothing, what is recorded and charged, resuming, adopting users' modelers, solving."""
 
+import hashlib
 import json
-import pickle
 import subprocess
 import sys
 
@@ -147,25 +147,69 @@ def test_a_spent_budget_ends_the_run_with_what_is_done(solver_sandbox):
     assert recorder.costs["llm_calls"] == 3
 
 
-def test_a_resumed_run_gives_what_an_unbroken_one_gives(solver_sandbox, tmp_path):
-    good = f"```python\n{bakery().formulation.program()}```"
-    whole = go(entry("zero-shot"), sandbox=solver_sandbox, chat=Scripted([good, "no"] * 4))
-    path = tmp_path / "checkpoint"
-    first = Recorder(8, checkpoint=path, checkpoint_every=0.0)
+class Stateful:
+    """A user's modeler whose answers depend on how many problems it has had, before and after learning."""
+
+    def __init__(self, *, chat, sandbox, good="pots"):
+        self.chat, self.sandbox, self.seen = chat, sandbox, 0
+
+    def learn(self, problems):
+        self.chat.chat([{"role": "user", "content": "learn"}])
+        self.seen = len(problems)
+
+    def solve(self, problem):
+        self.seen += 1
+        text = self.chat.chat([{"role": "user", "content": f"{self.seen}"}]).text
+        return Attempt(text, "", bakery().answers if self.seen % 3 else {}, "optimal")
+
+
+@pytest.mark.parametrize(
+    "name", ["zero-shot", "few-shot", "structured", "guided", "nearest-example", "alphaopt", "a user's class"]
+)
+def test_a_resumed_run_gives_what_an_unbroken_one_gives(name, solver_sandbox, tmp_path):
+    method = adopt("mine", Stateful) if name == "a user's class" else entry(name)
+    prompts = []
 
     def reply(messages, **options):
-        if len(chat.calls) > 3:
-            raise KeyboardInterrupt
-        return (good, "no")[(len(chat.calls) - 1) % 2]
+        prompts.append(json.dumps([messages, options], default=str))
+        right = int(hashlib.sha256(prompts[-1].encode()).hexdigest(), 16) % 2
+        if name in ("zero-shot", "few-shot"):
+            return f"```python\n{bakery().formulation.program()}```" if right else "no"
+        return json.dumps(bakery().formulation.to_dict()) if right else "{}"
 
-    chat = Scripted(reply)
+    class Cutting(Recorder):
+        def save(self, state):
+            super().save(state)
+            if len(self.records) == 6:  # of three problems
+                raise KeyboardInterrupt
+
+    def went(recorder):
+        one = {"workers": 1} if name == "alphaopt" else {}  # so that the prompts have an order
+        return go(method, 6, solver_sandbox, Scripted(reply), recorder, **one)
+
+    whole, asked = went(None), list(prompts)
+    prompts.clear()
+    path = tmp_path / "checkpoint"
     with pytest.raises(KeyboardInterrupt):
-        go(entry("zero-shot"), sandbox=solver_sandbox, chat=chat, recorder=first)
-    assert len(pickle.loads(pickle.loads(path.read_bytes())[-1])[0]) == 3
-    second = Recorder(8, checkpoint=path, checkpoint_every=1e9)
-    go(entry("zero-shot"), sandbox=solver_sandbox, chat=Scripted(["no", good] * 4), recorder=second)
-    assert curve(second) == curve(whole)
-    assert second.costs["llm_calls"] == whole.costs["llm_calls"] == 8
+        went(Cutting(6, checkpoint=path, checkpoint_every=0.0))
+    before = len(prompts)
+    resumed = went(Recorder(6, checkpoint=path, checkpoint_every=1e9))
+    assert prompts == asked
+    assert before < len(asked) or name == "nearest-example"
+    assert curve(resumed) == curve(whole)
+    assert resumed.costs["llm_calls"] == whole.costs["llm_calls"] == len(asked)
+
+
+def test_a_modeler_that_cannot_be_kept_starts_again(solver_sandbox, tmp_path):
+    class Unkept(Stateful):
+        def __init__(self, *, chat, sandbox):
+            super().__init__(chat=chat, sandbox=sandbox)
+            self.generator = iter(x for x in range(9))
+
+    path = tmp_path / "checkpoint"
+    recorder = Recorder(4, checkpoint=path, checkpoint_every=0.0)
+    go(adopt("mine", Unkept), 4, solver_sandbox, Scripted(["x"], repeat=True), recorder)
+    assert not path.exists()
 
 
 def test_methods_of_the_catalog_build_and_the_baseline_needs_no_model(solver_sandbox, monkeypatch):

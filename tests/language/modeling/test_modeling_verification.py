@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from optimand.language.modeling import Constraint, Formulation, Variable
+from optimand.language.modeling.answers.checks import coefficients
 from optimand.language.modeling.answers.substance import check_effect, check_whole
-from optimand.language.modeling.answers.verification import check_solution, check_wording, coefficients
+from optimand.language.modeling.answers.verification import check_solution, check_wording
 from optimand.language.modeling.answers.wording import conversions, goal, mentions
 from optimand.language.modeling.benchmarks.reference import bakery, workshop
 from optimand.language.modeling.execution import TYPES, Attempt

@@ -2,100 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .base import (
-        Backend,
-        BudgetExceeded,
-        ChatError,
-        ChatModel,
-        ChatResult,
-        ChatTimeout,
-        Request,
-        Usage,
-        achat,
-        json_format,
-        schema_of,
-    )
-    from .budget import Cached, Metered, Roles
-    from .cassettes import NotRecorded, Record, Replay
-    from .choosing import endpoint_configured, open_chat
-    from .embedded import EmbeddedModel
-    from .openai_compatible import OpenAICompatible
-    from .scripted import Scripted
-    from .secrets import redact
-    from .serve import serve_embedded
-    from .structured import ReplyError, ask, read_all_json, read_json
+    from .base import Backend as Backend
+    from .base import BudgetExceeded as BudgetExceeded
+    from .base import ChatError as ChatError
+    from .base import ChatModel as ChatModel
+    from .base import ChatResult as ChatResult
+    from .base import ChatTimeout as ChatTimeout
+    from .base import Request as Request
+    from .base import Usage as Usage
+    from .base import achat as achat
+    from .base import json_format as json_format
+    from .base import schema_of as schema_of
+    from .budget import Cached as Cached
+    from .budget import Metered as Metered
+    from .budget import Roles as Roles
+    from .cassettes import NotRecorded as NotRecorded
+    from .cassettes import Record as Record
+    from .cassettes import Replay as Replay
+    from .choosing import endpoint_configured as endpoint_configured
+    from .choosing import open_chat as open_chat
+    from .embedded import EmbeddedModel as EmbeddedModel
+    from .openai_compatible import OpenAICompatible as OpenAICompatible
+    from .scripted import Scripted as Scripted
+    from .secrets import redact as redact
+    from .serve import serve_embedded as serve_embedded
+    from .structured import ReplyError as ReplyError
+    from .structured import ask as ask
+    from .structured import read_all_json as read_all_json
+    from .structured import read_json as read_json
 
-_HOMES = {
-    "Backend": "base",
-    "BudgetExceeded": "base",
-    "Cached": "budget",
-    "ChatError": "base",
-    "ChatModel": "base",
-    "ChatResult": "base",
-    "ChatTimeout": "base",
-    "EmbeddedModel": "embedded",
-    "Metered": "budget",
-    "NotRecorded": "cassettes",
-    "OpenAICompatible": "openai_compatible",
-    "Record": "cassettes",
-    "Replay": "cassettes",
-    "Request": "base",
-    "ReplyError": "structured",
-    "Roles": "budget",
-    "Scripted": "scripted",
-    "Usage": "base",
-    "achat": "base",
-    "ask": "structured",
-    "endpoint_configured": "choosing",
-    "json_format": "base",
-    "open_chat": "choosing",
-    "read_all_json": "structured",
-    "read_json": "structured",
-    "redact": "secrets",
-    "schema_of": "base",
-    "serve_embedded": "serve",
-}
-
-__all__ = [
-    "Backend",
-    "BudgetExceeded",
-    "Cached",
-    "ChatError",
-    "ChatModel",
-    "ChatResult",
-    "ChatTimeout",
-    "EmbeddedModel",
-    "Metered",
-    "NotRecorded",
-    "OpenAICompatible",
-    "Record",
-    "Replay",
-    "ReplyError",
-    "Request",
-    "Roles",
-    "Scripted",
-    "Usage",
-    "achat",
-    "ask",
-    "endpoint_configured",
-    "json_format",
-    "open_chat",
-    "read_all_json",
-    "read_json",
-    "redact",
-    "schema_of",
-    "serve_embedded",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

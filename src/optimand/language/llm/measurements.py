@@ -14,9 +14,9 @@ from typing import Any
 from optimand.core.validation import check_int
 
 from .base import ChatError, ChatModel, Usage, json_format
+from .lenient_json import strict
 from .schemas import faults_of
 from .structured import ReplyError, read_json
-from .tolerant import strict
 
 _INSTRUCTION = (
     "You tune the variables of a small program. Answer with a JSON object with the keys reasoning (a short text) and "

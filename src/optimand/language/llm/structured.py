@@ -15,8 +15,8 @@ from typing import Any
 from optimand.core.validation import OptimandError, check_choice, check_int
 
 from .base import ChatModel, Message, json_format
+from .lenient_json import Malformed, Unfinished, looks_like_latex, read_value, strict
 from .schemas import faults_of
-from .tolerant import Malformed, Unfinished, looks_like_latex, read_value, strict
 
 _TAG = r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad"
 _THINKING_OPENS = re.compile(rf"\s*(?:<(?:{_TAG})>|\[THINK\])", re.IGNORECASE)

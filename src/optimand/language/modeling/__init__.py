@@ -9,95 +9,43 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .answers.answering import Answer, answer
-    from .benchmarks.auditing import AuditEntry, audit, write_audit
-    from .benchmarks.evaluation import Report, evaluate
-    from .benchmarks.grading import Grade, grade, grade_answers
-    from .benchmarks.matching import match_values
-    from .benchmarks.optibench import load_nl4opt_e, load_optibench
-    from .execution import Attempt, Execution, ModelingProblem, extract_code, open_sandbox, run_program
-    from .formulations.formulation import Constraint, Formulation, FormulationError, Variable
-    from .modelers.guided import Guided
-    from .modelers.modelers import FewShot, Modeler, Solver, Structured, ZeroShot, make_solver
-    from .modelers.nearest import NearestExample
+    from . import alphaopt as alphaopt
+    from . import resocratic as resocratic
+    from .answers.answering import Answer as Answer
+    from .answers.answering import answer as answer
+    from .benchmarks.auditing import AuditEntry as AuditEntry
+    from .benchmarks.auditing import audit as audit
+    from .benchmarks.auditing import write_audit as write_audit
+    from .benchmarks.evaluation import Report as Report
+    from .benchmarks.evaluation import evaluate as evaluate
+    from .benchmarks.grading import Grade as Grade
+    from .benchmarks.grading import grade as grade
+    from .benchmarks.grading import grade_answers as grade_answers
+    from .benchmarks.matching import match_values as match_values
+    from .benchmarks.optibench import load_nl4opt_e as load_nl4opt_e
+    from .benchmarks.optibench import load_optibench as load_optibench
+    from .execution import Attempt as Attempt
+    from .execution import Execution as Execution
+    from .execution import ModelingProblem as ModelingProblem
+    from .execution import extract_code as extract_code
+    from .execution import open_sandbox as open_sandbox
+    from .execution import run_program as run_program
+    from .formulations.formulation import Constraint as Constraint
+    from .formulations.formulation import Formulation as Formulation
+    from .formulations.formulation import FormulationError as FormulationError
+    from .formulations.formulation import Variable as Variable
+    from .modelers.guided import Guided as Guided
+    from .modelers.modelers import FewShot as FewShot
+    from .modelers.modelers import Modeler as Modeler
+    from .modelers.modelers import Solver as Solver
+    from .modelers.modelers import Structured as Structured
+    from .modelers.modelers import ZeroShot as ZeroShot
+    from .modelers.modelers import make_solver as make_solver
+    from .modelers.nearest import NearestExample as NearestExample
 
-_HOMES = {
-    "Answer": "answers.answering",
-    "Attempt": "execution",
-    "AuditEntry": "benchmarks.auditing",
-    "Constraint": "formulations.formulation",
-    "Execution": "execution",
-    "FewShot": "modelers.modelers",
-    "Formulation": "formulations.formulation",
-    "FormulationError": "formulations.formulation",
-    "Grade": "benchmarks.grading",
-    "Guided": "modelers.guided",
-    "Modeler": "modelers.modelers",
-    "ModelingProblem": "execution",
-    "NearestExample": "modelers.nearest",
-    "Report": "benchmarks.evaluation",
-    "Solver": "modelers.modelers",
-    "Structured": "modelers.modelers",
-    "Variable": "formulations.formulation",
-    "ZeroShot": "modelers.modelers",
-    "answer": "answers.answering",
-    "audit": "benchmarks.auditing",
-    "evaluate": "benchmarks.evaluation",
-    "extract_code": "execution",
-    "grade": "benchmarks.grading",
-    "grade_answers": "benchmarks.grading",
-    "load_nl4opt_e": "benchmarks.optibench",
-    "load_optibench": "benchmarks.optibench",
-    "make_solver": "modelers.modelers",
-    "match_values": "benchmarks.matching",
-    "open_sandbox": "execution",
-    "run_program": "execution",
-    "write_audit": "benchmarks.auditing",
-}
-
-__all__ = [
-    "Answer",
-    "Attempt",
-    "AuditEntry",
-    "Constraint",
-    "Execution",
-    "FewShot",
-    "Formulation",
-    "FormulationError",
-    "Grade",
-    "Guided",
-    "Modeler",
-    "ModelingProblem",
-    "NearestExample",
-    "Report",
-    "Solver",
-    "Structured",
-    "Variable",
-    "ZeroShot",
-    "answer",
-    "audit",
-    "evaluate",
-    "extract_code",
-    "grade",
-    "grade_answers",
-    "load_nl4opt_e",
-    "load_optibench",
-    "make_solver",
-    "match_values",
-    "open_sandbox",
-    "run_program",
-    "write_audit",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES, modules=("alphaopt", "resocratic"))
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
-from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 from optimand.core.validation import OptimandError
 from optimand.language.llm.choosing import endpoint_configured
 
@@ -49,8 +49,6 @@ def adopt(name: str, obj: Any) -> Method:
     if not callable(obj):
         raise OptimandError(f"method {name!r} is {obj!r:.80} ({type(obj).__name__}); {_EXPECTED}")
     wanted = _wanted(name, obj)
-    leading = 0 if wanted else 1
-    defaults = read_hyperparameters(name, obj, takes="text", expected=_EXPECTED, given=GIVEN, leading=leading)
 
     def build(tools: Tools, **hyper: Any) -> Any:
         given: dict[str, Any] = {}
@@ -66,16 +64,19 @@ def adopt(name: str, obj: Any) -> Method:
 
         return Written(lambda text: obj(text, **hyper), tools.sandbox, name)
 
-    with tried_on(name, "a small problem", _EXPECTED):
-        _rehearse(name, obj, wanted, build, defaults)
-    return Method(
-        name=name,
+    return adoption.adopt(
+        name,
+        obj,
         family="modeling",
+        takes="text",
+        expected=_EXPECTED,
+        on="a small problem",
+        trial=lambda method: _rehearse(method, obj, wanted),
         build=build,
-        defaults=defaults,
-        space=around_defaults(defaults, TUNED, factor=4),
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
+        given=GIVEN,
+        leading=0 if wanted else 1,
+        tuned=TUNED,
+        factor=4,
     )
 
 
@@ -87,17 +88,17 @@ def _wanted(name: str, obj: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(key for key in GIVEN if key in parameters and (key != "seed" or len(parameters) > 0))
 
 
-def _rehearse(name: str, obj: Any, wanted: tuple[str, ...], build: Callable[..., Any], defaults: Any) -> None:
+def _rehearse(method: Method, obj: Any, wanted: tuple[str, ...]) -> None:
     """Build it, with a scripted model and a sandbox that runs nothing; a function also writes a program."""
     from optimand.language.llm.scripted import Scripted
 
     tools = Tools(_Idle(), 0, Scripted(lambda messages, **options: "{}", name="rehearsal"))
     if wanted:
-        check_solver(name, build(tools, **defaults))
+        check_solver(method.name, method.build(tools, **method.defaults))
         return
-    code = obj(_SMALL.question, **defaults)
+    code = obj(_SMALL.question, **method.defaults)
     if not isinstance(code, str):
-        raise OptimandError(f"method {name!r} must return the text of a program, got {code!r:.80}; {_EXPECTED}")
+        raise OptimandError(f"method {method.name!r} must return the text of a program, got {code!r:.80}; {_EXPECTED}")
 
 
 class _Idle:

@@ -7,7 +7,9 @@ far. Calls of language models are counted whoever makes them, because a method g
 
 from __future__ import annotations
 
+import io
 import pickle
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.language.llm.base import BudgetExceeded, Usage
 
-from .benchmarks.grading import Tally, grade
+from .benchmarks.grading import UsageMeter, grade
 from .benchmarks.records import Record
 from .execution import Attempt, ModelingProblem, Sandbox, open_sandbox
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from optimand.language.llm.base import ChatModel
 
     from .problems import ModelingTask
+
+_LOCK = type(threading.Lock())
 
 
 @dataclass
@@ -41,9 +45,9 @@ class Tools:
     sandbox: Sandbox
     seed: int = 0
     default: ChatModel | None = None
-    _tallies: list[Tally] = field(default_factory=list)
+    _meters: list[UsageMeter] = field(default_factory=list)
 
-    def model(self, spec: str = "") -> Tally:
+    def model(self, spec: str = "") -> UsageMeter:
         """A language model whose calls are counted.
 
         Args:
@@ -56,24 +60,24 @@ class Tools:
             from optimand.language.llm.choosing import open_chat
 
             chat = open_chat(spec or None)
-        tally = Tally(chat)
-        self._tallies.append(tally)
-        return tally
+        meter = UsageMeter(chat)
+        self._meters.append(meter)
+        return meter
 
     @property
     def models(self) -> int:
         """How many models were opened."""
-        return len(self._tallies)
+        return len(self._meters)
 
     @property
     def answering(self) -> str:
         """The names of the models that answered, or that were opened."""
-        return ", ".join(dict.fromkeys(str(tally.model or tally.name) for tally in self._tallies))
+        return ", ".join(dict.fromkeys(str(meter.model or meter.name) for meter in self._meters))
 
     @property
     def usage(self) -> Usage:
         """What all calls cost."""
-        return sum((tally.usage for tally in self._tallies), Usage())
+        return sum((meter.usage for meter in self._meters), Usage())
 
 
 def blind(problem: ModelingProblem) -> ModelingProblem:
@@ -149,16 +153,15 @@ def run(
     tools = Tools(sandbox, seed.child("method").integer(), chat)
     with recorder.timed():
         solver = build(method, tools, hyper)
-        learn = getattr(solver, "learn", None)
-        if callable(learn):
-            # What is learned is a function of the seed: a resumed run learns again, and pays what it paid.
-            learn(list(splits["train"]))
-    saved = recorder.restore()
     done: list[tuple[str, Record]] = []
-    spent = Usage()
+    spent = paid_before = Usage()
+    saved = recorder.restore()
     if saved is not None:
-        done, spent = pickle.loads(saved)
-    paid_before = tools.usage if saved is not None else Usage()
+        solver, done, spent = _loaded(saved, tools)
+        paid_before = tools.usage
+    elif callable(learn := getattr(solver, "learn", None)):
+        with recorder.timed():
+            learn(list(splits["train"]))
     todo = ordered(splits["valid"], splits["test"], budget)
     try:
         for split, item in todo[len(done) :]:
@@ -168,12 +171,46 @@ def run(
             _write(recorder, done, split)
             recorder.progress(len(done) * budget / len(todo))
             if recorder.checkpoint_due():
-                recorder.save(pickle.dumps((done, spent + _less(tools.usage, paid_before))))
+                _save(recorder, (solver, done, spent + _less(tools.usage, paid_before)), tools)
     except BudgetExceeded as error:
         recorder.note(stopped=str(error))
     if tools.models:
         recorder.note(language_model=tools.answering)
     _finish(recorder, done, budget, spent + _less(tools.usage, paid_before))
+
+
+def _save(recorder: Recorder, state: Any, tools: Tools) -> None:
+    """Keep a run's state with the solver as it is; of one that cannot be pickled nothing, and the run starts again."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def persistent_id(self, item: Any) -> Any:
+            if isinstance(item, _LOCK):
+                return "lock"
+            return next((place for place, one in enumerate(_outside(tools)) if one is item), None)
+
+    content = io.BytesIO()
+    try:
+        Pickler(content).dump(state)
+    except (TypeError, pickle.PicklingError, AttributeError):
+        recorder.postpone_checkpoint()
+    else:
+        recorder.save(content.getvalue())
+
+
+def _loaded(content: bytes, tools: Tools) -> Any:
+    """The state that :func:`_save` kept, with the models and the sandbox of this process."""
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, pid: Any) -> Any:
+            return threading.Lock() if pid == "lock" else _outside(tools)[pid]
+
+    return Unpickler(io.BytesIO(content)).load()
+
+
+def _outside(tools: Tools) -> list[Any]:
+    """What a solver has from the loop and no checkpoint can hold; one that is built again opens the same models."""
+    return [tools, tools.sandbox, *tools._meters]
 
 
 def _tried(name: str, solver: Any, item: ModelingProblem) -> Attempt:

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .checks import DEFAULT_IMPORTS, ForbiddenCode, check_source
-    from .isolation import Isolation
-    from .python import SandboxedPython
-    from .results import CallResult, RunResult, SandboxError
+    from .checks import DEFAULT_IMPORTS as DEFAULT_IMPORTS
+    from .checks import ForbiddenCode as ForbiddenCode
+    from .checks import check_source as check_source
+    from .isolation import Isolation as Isolation
+    from .python import SandboxedPython as SandboxedPython
+    from .results import CallResult as CallResult
+    from .results import RunResult as RunResult
+    from .results import SandboxError as SandboxError
 
-_HOMES = {
-    "DEFAULT_IMPORTS": "checks",
-    "CallResult": "results",
-    "ForbiddenCode": "checks",
-    "Isolation": "isolation",
-    "RunResult": "results",
-    "SandboxError": "results",
-    "SandboxedPython": "python",
-    "check_source": "checks",
-}
-
-__all__ = [
-    "DEFAULT_IMPORTS",
-    "CallResult",
-    "ForbiddenCode",
-    "Isolation",
-    "RunResult",
-    "SandboxError",
-    "SandboxedPython",
-    "check_source",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -16,168 +16,65 @@ Reference: arXiv 2406.16218 (Trace).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .heuristic.proposer import HeuristicProposer
-    from .optimizers.kinds import ValueRejected
-    from .optimizers.multi import OptoPrimeMulti
-    from .optimizers.opro import OPRO
-    from .optimizers.optimizer import Optimizer
-    from .optimizers.optoprime import OptoPrime
-    from .optimizers.reports import StepReport
-    from .optimizers.sections import Limits
-    from .optimizers.textgrad import TextGrad
-    from .optimizers.values import convert, read_suggestion, schema_for
-    from .tracing.base import MessageNode, Node
-    from .tracing.bundles import BoundBundle, Bundled, bundle
-    from .tracing.calls import MissingInputsError
-    from .tracing.drawing import to_html, to_svg
-    from .tracing.exceptions import ExceptionNode, ExecutionError
-    from .tracing.graph import GraphError, TraceGraph, backward, trace_of, zero_feedback
-    from .tracing.modules import Module, model
-    from .tracing.nodes import node
-    from .tracing.parameters import CodeParameter, ParameterNode
-    from .tracing.propagators import GraphPropagator, Propagator, SumPropagator
-    from .tracing.replaying import ReplayError, replay
-    from .tracing.roles import Roles, value_summary
-    from .tracing.tape import Tape, stop_tracing
-    from .trainers import (
-        AggregatedUpdate,
-        BasicSearch,
-        BeamSearch,
-        GuideError,
-        Minibatch,
-        ParetoSearch,
-        PrioritySearch,
-        TrainingResult,
-        UCBSearch,
-        exact_match,
-        function_tests,
-        numeric_tolerance,
-        weighted,
-    )
+    from . import trainers as trainers
+    from .heuristic.proposer import HeuristicProposer as HeuristicProposer
+    from .optimizers.kinds import ValueRejected as ValueRejected
+    from .optimizers.multi import OptoPrimeMulti as OptoPrimeMulti
+    from .optimizers.opro import OPRO as OPRO
+    from .optimizers.optimizer import Optimizer as Optimizer
+    from .optimizers.optoprime import OptoPrime as OptoPrime
+    from .optimizers.reports import StepReport as StepReport
+    from .optimizers.sections import Limits as Limits
+    from .optimizers.textgrad import TextGrad as TextGrad
+    from .optimizers.values import convert as convert
+    from .optimizers.values import read_suggestion as read_suggestion
+    from .optimizers.values import schema_for as schema_for
+    from .tracing.base import ExceptionNode as ExceptionNode
+    from .tracing.base import ExecutionError as ExecutionError
+    from .tracing.base import MessageNode as MessageNode
+    from .tracing.base import Node as Node
+    from .tracing.bundles import BoundBundle as BoundBundle
+    from .tracing.bundles import Bundled as Bundled
+    from .tracing.bundles import bundle as bundle
+    from .tracing.calls import MissingInputsError as MissingInputsError
+    from .tracing.drawing import to_html as to_html
+    from .tracing.drawing import to_svg as to_svg
+    from .tracing.feedback import backward as backward
+    from .tracing.feedback import zero_feedback as zero_feedback
+    from .tracing.graph import GraphError as GraphError
+    from .tracing.graph import TraceGraph as TraceGraph
+    from .tracing.graph import trace_of as trace_of
+    from .tracing.modules import Module as Module
+    from .tracing.modules import model as model
+    from .tracing.nodes import node as node
+    from .tracing.parameters import CodeParameter as CodeParameter
+    from .tracing.parameters import ParameterNode as ParameterNode
+    from .tracing.propagators import GraphPropagator as GraphPropagator
+    from .tracing.propagators import Propagator as Propagator
+    from .tracing.propagators import SumPropagator as SumPropagator
+    from .tracing.replaying import ReplayError as ReplayError
+    from .tracing.replaying import replay as replay
+    from .tracing.roles import Roles as Roles
+    from .tracing.roles import value_summary as value_summary
+    from .tracing.tape import Tape as Tape
+    from .tracing.tape import stop_tracing as stop_tracing
+    from .trainers import AggregatedUpdate as AggregatedUpdate
+    from .trainers import BasicSearch as BasicSearch
+    from .trainers import BeamSearch as BeamSearch
+    from .trainers import GuideError as GuideError
+    from .trainers import Minibatch as Minibatch
+    from .trainers import ParetoSearch as ParetoSearch
+    from .trainers import PrioritySearch as PrioritySearch
+    from .trainers import TrainingResult as TrainingResult
+    from .trainers import UCBSearch as UCBSearch
+    from .trainers import exact_match as exact_match
+    from .trainers import function_tests as function_tests
+    from .trainers import numeric_tolerance as numeric_tolerance
+    from .trainers import weighted as weighted
 
-_HOMES = {
-    "AggregatedUpdate": "trainers",
-    "BasicSearch": "trainers",
-    "BeamSearch": "trainers",
-    "BoundBundle": "tracing.bundles",
-    "Bundled": "tracing.bundles",
-    "CodeParameter": "tracing.parameters",
-    "ExceptionNode": "tracing.exceptions",
-    "ExecutionError": "tracing.exceptions",
-    "GraphError": "tracing.graph",
-    "GraphPropagator": "tracing.propagators",
-    "GuideError": "trainers",
-    "HeuristicProposer": "heuristic.proposer",
-    "Limits": "optimizers.sections",
-    "MessageNode": "tracing.base",
-    "Minibatch": "trainers",
-    "MissingInputsError": "tracing.calls",
-    "Module": "tracing.modules",
-    "Node": "tracing.base",
-    "OPRO": "optimizers.opro",
-    "Optimizer": "optimizers.optimizer",
-    "OptoPrime": "optimizers.optoprime",
-    "OptoPrimeMulti": "optimizers.multi",
-    "ParameterNode": "tracing.parameters",
-    "ParetoSearch": "trainers",
-    "PrioritySearch": "trainers",
-    "Propagator": "tracing.propagators",
-    "ReplayError": "tracing.replaying",
-    "Roles": "tracing.roles",
-    "StepReport": "optimizers.reports",
-    "SumPropagator": "tracing.propagators",
-    "Tape": "tracing.tape",
-    "TextGrad": "optimizers.textgrad",
-    "TraceGraph": "tracing.graph",
-    "TrainingResult": "trainers",
-    "UCBSearch": "trainers",
-    "ValueRejected": "optimizers.kinds",
-    "backward": "tracing.graph",
-    "bundle": "tracing.bundles",
-    "convert": "optimizers.values",
-    "exact_match": "trainers",
-    "function_tests": "trainers",
-    "model": "tracing.modules",
-    "node": "tracing.nodes",
-    "numeric_tolerance": "trainers",
-    "read_suggestion": "optimizers.values",
-    "replay": "tracing.replaying",
-    "schema_for": "optimizers.values",
-    "stop_tracing": "tracing.tape",
-    "to_html": "tracing.drawing",
-    "to_svg": "tracing.drawing",
-    "trace_of": "tracing.graph",
-    "value_summary": "tracing.roles",
-    "weighted": "trainers",
-    "zero_feedback": "tracing.graph",
-}
-
-__all__ = [
-    "OPRO",
-    "AggregatedUpdate",
-    "BasicSearch",
-    "BeamSearch",
-    "BoundBundle",
-    "Bundled",
-    "CodeParameter",
-    "ExceptionNode",
-    "ExecutionError",
-    "GraphError",
-    "GraphPropagator",
-    "GuideError",
-    "HeuristicProposer",
-    "Limits",
-    "MessageNode",
-    "Minibatch",
-    "MissingInputsError",
-    "Module",
-    "Node",
-    "Optimizer",
-    "OptoPrime",
-    "OptoPrimeMulti",
-    "ParameterNode",
-    "ParetoSearch",
-    "PrioritySearch",
-    "Propagator",
-    "ReplayError",
-    "Roles",
-    "StepReport",
-    "SumPropagator",
-    "Tape",
-    "TextGrad",
-    "TraceGraph",
-    "TrainingResult",
-    "UCBSearch",
-    "ValueRejected",
-    "backward",
-    "bundle",
-    "convert",
-    "exact_match",
-    "function_tests",
-    "model",
-    "node",
-    "numeric_tolerance",
-    "read_suggestion",
-    "replay",
-    "schema_for",
-    "stop_tracing",
-    "to_html",
-    "to_svg",
-    "trace_of",
-    "value_summary",
-    "weighted",
-    "zero_feedback",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES, modules=("trainers",))
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from optimand.core.adoption import around_defaults, origin_of, read_hyperparameters, tried_on
-from optimand.core.catalog import Family, Method, add_family, first_line
+from optimand.core import adoption
+from optimand.core.catalog import Family, Method, add_family
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
@@ -47,32 +47,33 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("halve", halve).defaults
         {'factor': 0.5}
     """
-    defaults = read_hyperparameters(name, obj, takes="parameters", expected=_EXPECTED, given=GIVEN)
-    parameters = list(inspect.signature(obj).parameters.values())
-    seeded = takes_seed(obj)
-    proposes = parameters[0].name == "history"
 
     def build(parameters: Any, *, seed: int = 0, **hyper: Any) -> Any:
-        given = {**hyper, "seed": seed} if seeded else hyper
+        given = {**hyper, "seed": seed} if takes_seed(obj) else hyper
+        proposes = next(iter(inspect.signature(obj).parameters)) == "history"
         return _from_history(obj, given)(parameters) if proposes else obj(parameters, **given)
 
-    method = Method(
-        name=name,
-        family="workflows",
-        build=build,
-        defaults=defaults,
-        space=around_defaults(defaults, TUNED, factor=10),
-        summary=first_line(obj),
-        origin=origin_of(name, obj),
-    )
-    try:
-        with tried_on(name, "a small workflow", _EXPECTED):
+    def trial(method: Method) -> None:
+        try:
             rehearse(method)
-    except OptimandError as error:
-        if f"method {name!r}" in str(error):
-            raise
-        raise OptimandError(f"method {name!r}: {error}") from error
-    return method
+        except OptimandError as error:
+            if f"method {name!r}" in str(error):
+                raise
+            raise OptimandError(f"method {name!r}: {error}") from error
+
+    return adoption.adopt(
+        name,
+        obj,
+        family="workflows",
+        takes="parameters",
+        expected=_EXPECTED,
+        on="a small workflow",
+        trial=trial,
+        build=build,
+        given=GIVEN,
+        tuned=TUNED,
+        factor=10,
+    )
 
 
 def _from_history(function: Callable[..., Any], hyper: Mapping[str, Any]) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ from optimand.core.validation import OptimandError, check_int, check_number
 
 from .heuristic.brackets import Point, clip
 from .heuristic.coordinates import Coordinates
-from .heuristic.readings import Reading, read_feedback
+from .heuristic.feedback_parsing import ParsedFeedback, parse_feedback
 from .optimizers.optimizer import Optimizer, Proposal
 from .optimizers.reports import StepReport
 from .optimizers.values import name_of
@@ -75,8 +75,8 @@ class HistoryOptimizer(Optimizer):
         if options:
             raise TypeError(f"propose takes no options here, got {', '.join(options)}")
         graph = self.feedback_graph()
-        reading = read_feedback(graph.feedback)
-        score = -math.inf if reading.failed else math.nan if reading.score is None else reading.score
+        parsed = parse_feedback(graph.feedback)
+        score = -math.inf if parsed.failed else math.nan if parsed.score is None else parsed.score
         if self.needs_score and math.isnan(score):
             raise OptimandError(
                 f"{type(self).__name__} needs a score in the feedback, got {str(graph.feedback)!r:.80}; on feedback "
@@ -86,13 +86,13 @@ class HistoryOptimizer(Optimizer):
         if self._output is not graph.output:
             self._output = graph.output
             self.told.append(Told(point, listed, score))
-        found = self.next(reading)
+        found = self.next(parsed)
         proposal = {} if found is None else self._coordinates.values(*found)
         self.steps += 1
         self.log.append(StepReport(self.steps, proposed={name_of(p): value for p, value in proposal.items()}))
         return proposal
 
-    def next(self, reading: Reading) -> tuple[Point, tuple[int, ...]] | None:
+    def next(self, parsed: ParsedFeedback) -> tuple[Point, tuple[int, ...]] | None:
         """The next point and options; None to stay."""
         raise NotImplementedError
 
@@ -124,7 +124,7 @@ class RandomValues(HistoryOptimizer):
 
     needs_score = False
 
-    def next(self, reading: Reading) -> tuple[Point, tuple[int, ...]]:
+    def next(self, parsed: ParsedFeedback) -> tuple[Point, tuple[int, ...]]:
         """A point that depends on the seed and on how many there were."""
         rng = np.random.default_rng([self.seed, len(self.told), self.steps])
         start = self.told[0].point
@@ -162,7 +162,7 @@ class NelderMead(HistoryOptimizer):
             if not math.isfinite(r.width):
                 raise OptimandError(f"NelderMead needs a minimum and a maximum for each number, {name!r} has not both")
 
-    def next(self, reading: Reading) -> tuple[Point, tuple[int, ...]] | None:
+    def next(self, parsed: ParsedFeedback) -> tuple[Point, tuple[int, ...]] | None:
         """What the simplex asks for next, after the scores so far in their order."""
         from scipy.optimize import minimize
 
@@ -216,7 +216,7 @@ class TPE(HistoryOptimizer):
         except ImportError as error:
             raise OptimandError("TPE needs Optuna: python -m pip install optuna") from error
 
-    def next(self, reading: Reading) -> tuple[Point, tuple[int, ...]]:
+    def next(self, parsed: ParsedFeedback) -> tuple[Point, tuple[int, ...]]:
         """What a study with these scores asks for."""
         import optuna
 
@@ -290,7 +290,7 @@ class SaturationRule(HistoryOptimizer):
             )
         return super().propose(**options)
 
-    def next(self, reading: Reading) -> tuple[Point, tuple[int, ...]]:
+    def next(self, parsed: ParsedFeedback) -> tuple[Point, tuple[int, ...]]:
         """Green times moved by the rule."""
         last = self.told[-1]
         greens = np.array(last.point)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding
-from optimand.language.modeling.alphaopt.findings import (
+
+from .model_free_checks import (
     determinism,
     evolution,
     learning,

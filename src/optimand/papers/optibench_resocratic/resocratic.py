@@ -88,8 +88,8 @@ def exploded_items() -> Finding:
 def _templates(*types: str) -> Finding:
     """Items of some types: the program's optimum against the recorded one, near-duplicates, numbers."""
     from optimand.language.modeling.execution import open_sandbox
-    from optimand.language.modeling.resocratic.drafts import numbers_in
     from optimand.language.modeling.resocratic.duplicates import dedupe
+    from optimand.language.modeling.resocratic.problem_specs import numbers_in
     from optimand.language.modeling.resocratic.templates import TemplateGenerator
 
     texts, holds = [], True
@@ -156,7 +156,8 @@ def toy_decoder() -> Finding:
 
     from optimand.language.modeling.execution import open_sandbox
     from optimand.language.modeling.resocratic.decoder import TinyDecoder
-    from optimand.language.modeling.resocratic.toy import toy_finetuning, toy_pair, toy_scores
+
+    from .toy_finetuning import toy_finetuning, toy_pair, toy_scores
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -12,7 +12,8 @@ import numpy as np
 from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding
 from optimand.language.llm import endpoint_configured
-from optimand.language.workflows.model_claims import (
+
+from .model_claims import (
     CLOSE,
     battleship_with_a_model,
     embedded_guesses,
@@ -181,9 +182,10 @@ def feedback_from_exceptions() -> Finding:
     """A workflow that fails for some values: the exception is feedback, and the search goes on from it."""
     from optimand.language.workflows.loop import Workflow
     from optimand.language.workflows.problems import WorkflowProblem
-    from optimand.language.workflows.small_searches import method_of, run_once
     from optimand.language.workflows.tracing.bundles import bundle
     from optimand.language.workflows.tracing.nodes import ParameterNode
+
+    from .small_searches import method_of, run_once
 
     @bundle(description="[root] The square root of x.")
     def root(x: Any) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from optimand.language.llm import Scripted
 from optimand.language.modeling.alphaopt import AlphaOPT, ExperienceLibrary, Insight, Task
 from optimand.language.modeling.alphaopt.running import Runner
-from optimand.language.modeling.alphaopt.scenarios import number_printed
+from optimand.papers.alphaopt.scenarios import number_printed
 
 LABEL = {"General Formulation": {"Variable Definition": ("Explicit Bounds",)}}
 TASK = Task.of("t", "Find the largest value below four.", 3.0)

@@ -10,15 +10,15 @@ from optimand.language.llm import Scripted
 from optimand.language.modeling.alphaopt import (
     AlphaOPT,
 )
+from optimand.language.modeling.alphaopt.context import Record
 from optimand.language.modeling.alphaopt.evolution import combinations
 from optimand.language.modeling.alphaopt.running import Runner
-from optimand.language.modeling.alphaopt.scenarios import (
+from optimand.language.modeling.alphaopt.simulated import sections_of
+from optimand.papers.alphaopt.scenarios import (
     OneTask,
     Printed,
     unretrieved_combinations,
 )
-from optimand.language.modeling.alphaopt.simulated import sections_of
-from optimand.language.modeling.alphaopt.workshop import Record
 
 
 def diagnosed(world, count, **options):
@@ -36,7 +36,7 @@ def test_without_what_misled_the_task_is_solved_and_nothing_more_is_asked():
     assert [set(given) for given in world.given] == [{"1", "2", "3"}, {"1"}]
     assert sorted(outcome.marks) == [(1, "positive"), (2, "negative"), (3, "irrelevant")]
     assert outcome.notes == {"solved without misleading insights": 1}
-    assert outcome.drafts == []
+    assert outcome.extracted == []
 
 
 def test_where_nothing_misled_the_formulation_is_not_made_again():
@@ -53,7 +53,7 @@ def test_an_insight_that_was_left_out_may_be_tried_again_and_is_not_called_misse
     outcome = diagnosed(world, 3)
     assert [set(given) for given in world.given] == [{"1", "2", "3"}, {"1"}, {"1", "2"}]
     assert sorted(outcome.marks) == [(1, "positive"), (2, "invalid"), (3, "negative")]
-    assert outcome.drafts == []
+    assert outcome.extracted == []
 
 
 def test_of_combinations_that_fail_the_one_with_the_fewest_issues_left_is_kept():

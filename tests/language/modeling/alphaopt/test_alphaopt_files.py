@@ -6,10 +6,10 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.lab.test_cli import run
 
 from optimand.core.validation import OptimandError
 from optimand.language.modeling.alphaopt import ExperienceLibrary, Insight, Proposal, Task
-from optimand.language.modeling.alphaopt.__main__ import main
 from optimand.language.modeling.alphaopt.toml_text import to_toml
 
 COUNTED = {"General Formulation": {"Variable Definition": ["Continuous vs. Discrete Confusion"]}}
@@ -225,41 +225,42 @@ def saved(tmp_path):
 
 
 def test_a_library_is_shown_checked_and_compared_from_the_shell(saved, tmp_path, capsys):
-    assert main(["show", str(saved)]) == 0
+    assert run("library", "show", str(saved)) == 0
     assert capsys.readouterr().out == ExperienceLibrary.load(saved).to_markdown()
-    assert main(["show", str(saved), "--id", "2"]) == 0
+    assert run("library", "show", str(saved), "--id", "2") == 0
     assert "water" in (text := capsys.readouterr().out)
     assert "### 1" not in text
-    assert main(["show", str(saved), "--words", "water", "--most", "1", "--html", str(tmp_path / "page.html")]) == 0
-    assert "water" in (tmp_path / "page.html").read_text()
+    page = tmp_path / "page.html"
+    assert run("library", "show", saved, "--words", "water", "--most", 1, "--html", page) == 0
+    assert "water" in page.read_text()
     capsys.readouterr()
-    assert main(["check", str(saved)]) == 1
+    assert run("library", "check", str(saved)) == 3
     assert capsys.readouterr().out == "insight 2: it was verified on no task\n"
     other = tmp_path / "other.toml"
-    assert main(["convert", str(saved), str(other)]) == 0
-    assert main(["diff", str(saved), str(other)]) == 0
+    assert run("library", "convert", str(saved), str(other)) == 0
+    assert run("library", "diff", str(saved), str(other)) == 0
     other.write_text(other.read_text().replace("water flows", "oil flows"))
     capsys.readouterr()
-    assert main(["diff", str(saved), str(other)]) == 1
+    assert run("library", "diff", str(saved), str(other)) == 3
     assert capsys.readouterr().out == "~ 2: condition\n"
 
 
 def test_proposals_are_decided_from_the_shell(saved, capsys):
-    assert main(["review", str(saved)]) == 0
+    assert run("library", "review", str(saved)) == 0
     listed = capsys.readouterr().out
     assert listed.startswith("1. refine 1: it scores more\n   This insight applies when trucks are counted.")
     assert "2. verify 2: it was verified on no task (a hint: edit the file)" in listed
-    assert main(["review", str(saved), "--reject", "2"]) == 2
-    assert main(["review", str(saved), "--accept", "2"]) == 2
-    assert main(["review", str(saved), "--accept", "7"]) == 2
-    assert main(["review", str(saved), "--accept", "1"]) == 0
+    assert run("library", "review", str(saved), "--reject", "2") == 1
+    assert run("library", "review", str(saved), "--accept", "2") == 1
+    assert run("library", "review", str(saved), "--accept", "7") == 1
+    assert run("library", "review", str(saved), "--accept", "1") == 0
     library = ExperienceLibrary.load(saved)
     assert "trucks" in library[1].condition
     assert library.pending == []
 
 
 def test_faults_of_a_file_are_one_line_on_the_error_stream(tmp_path, capsys):
-    assert main(["show", str(tmp_path / "none.json")]) == 2
+    assert run("library", "show", str(tmp_path / "none.json")) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith("error: path must be a library's file")

@@ -13,9 +13,9 @@ from optimand.language.modeling.alphaopt import (
     SimulatedOracle,
     make_tasks,
 )
-from optimand.language.modeling.alphaopt.experiments import learn, recover, solved
 from optimand.language.modeling.alphaopt.simulated import condition_holds, lesson, taught, too_broad, too_narrow
 from optimand.language.modeling.alphaopt.simulated_tasks import PITFALLS, SETTINGS
+from optimand.papers.alphaopt.experiments import learn, recover, solved
 
 SEED = 5
 
@@ -148,14 +148,14 @@ def test_evolution_mends_broad_and_narrow_conditions(runner):
 
 def test_a_draft_that_spoils_solved_tasks_is_refused(runner, tasks):
     learner = fitted(tasks, runner, workers=1)
-    from optimand.language.modeling.alphaopt.drafts import Draft
+    from optimand.language.modeling.alphaopt.extracted_insights import ExtractedInsight
     from optimand.language.modeling.alphaopt.merging import Intake, Merger
 
-    merger = Merger(learner.shop, learner.extractor, learner.tasks, learner.records)
+    merger = Merger(learner.context, learner.extractor, learner.tasks, learner.records)
     flow = next(i for i in learner.library if taught(i.to_dict()) is PITFALLS["flow"])
     broad = replace(too_broad(flow), insight_id=None, sources=flow.sources[:1], parents=())
     size, intake = len(learner.library), Intake()
-    merger.online(learner.library, Draft(broad), (), ("x",), 0, intake)
+    merger.online(learner.library, ExtractedInsight(broad), (), ("x",), 0, intake)
     assert intake.refused == 1
     assert len(learner.library) == size
 
@@ -182,7 +182,7 @@ def test_a_recording_by_one_worker_is_replayed_by_four_with_sockets_disabled(tas
 
 
 def test_a_fit_whose_budget_ends_anywhere_is_resumed_to_the_same_library(tasks, runner, tmp_path):
-    """In the middle of the calls of each role: while tasks are studied, drafts are merged, conditions rewritten."""
+    """In the middle of the calls of each role: while tasks are studied, insights are merged, conditions rewritten."""
     roles, tasks = [], tasks[:20]
     start = fitted(tasks, runner, workers=1, iterations=0).library
     for insight in list(start)[:3]:

@@ -17,10 +17,10 @@ from optimand.language.modeling.alphaopt import (
     load_released,
     load_tasks,
 )
-from optimand.language.modeling.alphaopt.experiments import library_of, many_insights, scan
 from optimand.language.modeling.alphaopt.insights import STAGES, style_faults
 from optimand.language.modeling.alphaopt.leaks import hard_coded, leaks, numbers_in
 from optimand.language.modeling.alphaopt.library_files import from_released, unfiled
+from optimand.papers.alphaopt.experiments import library_of, many_insights, scan
 
 DATA = Path(os.environ.get("OPTIMAND_DATA", "")) / "alphaopt"
 needs_data = pytest.mark.skipif(

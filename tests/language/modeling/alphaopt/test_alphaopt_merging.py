@@ -16,16 +16,16 @@ from optimand.language.modeling.alphaopt import (
     refinement_baseline,
     refinement_score,
 )
+from optimand.language.modeling.alphaopt.context import Record, Settings
 from optimand.language.modeling.alphaopt.deviations import DEVIATIONS
-from optimand.language.modeling.alphaopt.drafts import Draft
+from optimand.language.modeling.alphaopt.extracted_insights import ExtractedInsight
 from optimand.language.modeling.alphaopt.merging import Intake, Merger
 from optimand.language.modeling.alphaopt.refinement import Refiner, assemble, best_variant
-from optimand.language.modeling.alphaopt.scenarios import (
+from optimand.language.modeling.alphaopt.simulated import entries_of
+from optimand.papers.alphaopt.scenarios import (
     OneTask,
     merge_with_bystander,
 )
-from optimand.language.modeling.alphaopt.simulated import entries_of
-from optimand.language.modeling.alphaopt.workshop import Record, Settings
 
 # refinement
 
@@ -58,7 +58,7 @@ def refine(world, insight, task_ids, **options):
     tasks = {name: Task.of(name, f"task {name}", 3) for name in task_ids}
     library = ExperienceLibrary(insights=[insight])
     with alpha(world, library, **options) as learner:
-        return Refiner(learner.shop, tasks, library.taxonomy, ("evolve", 1)).refine(library[1], ("refine", 1))
+        return Refiner(learner.context, tasks, library.taxonomy, ("evolve", 1)).refine(library[1], ("refine", 1))
 
 
 class Sharpener(OneTask):
@@ -137,8 +137,8 @@ def test_what_a_merge_is_shown(official, parts):
     world = OneTask(lambda given: True)
     with alpha(world, library_of(1), official=official) as learner:
         learner.tasks = {"t": TASK}
-        merger = Merger(learner.shop, learner.extractor, learner.tasks, {})
-        merger.online(learner.library, Draft(made(7, sources=("t",))), (), ("m",), 0, Intake())
+        merger = Merger(learner.context, learner.extractor, learner.tasks, {})
+        merger.online(learner.library, ExtractedInsight(made(7, sources=("t",))), (), ("m",), 0, Intake())
     assert set(world.offered[0]) == parts
 
 
@@ -147,8 +147,8 @@ def test_pinned_insights_and_those_of_unknown_tasks_are_not_offered_for_merging(
     world = OneTask(lambda given: True)
     with alpha(world, ExperienceLibrary(insights=[insight])) as learner:
         learner.tasks = {"t": TASK}
-        merger = Merger(learner.shop, learner.extractor, learner.tasks, {})
-        merger.online(learner.library, Draft(made(7, sources=("t",))), (), ("m",), 0, Intake())
+        merger = Merger(learner.context, learner.extractor, learner.tasks, {})
+        merger.online(learner.library, ExtractedInsight(made(7, sources=("t",))), (), ("m",), 0, Intake())
     assert "extractor.online_merge" not in world.roles
     assert len(learner.library) == 2
 
@@ -157,7 +157,7 @@ def test_a_merge_whose_text_holds_an_answer_is_refused():
     world = OneTask(lambda given: True)
     with alpha(world) as learner:
         learner.tasks = {"t": TASK}
-        merger = Merger(learner.shop, learner.extractor, learner.tasks, {})
+        merger = Merger(learner.context, learner.extractor, learner.tasks, {})
         for text, holds in (("the best is 3", False), ("the best is a bound", True)):
             insight = Insight(LABEL, "This insight applies when x.", text, sources=("t",))
             assert merger.holds(learner.library, insight, (), (), (text,)) is holds
@@ -170,12 +170,12 @@ def test_a_draft_is_tried_on_tasks_that_are_solved(official, refused):
     with alpha(world, official=official) as learner:
         learner.tasks = {name: Task.of(name, f"task {name}", 3) for name in "ab"}
         intake = Intake()
-        merger = Merger(learner.shop, learner.extractor, learner.tasks, {"a": Record(["optimal"], 1.0, True)})
-        merger.online(learner.library, Draft(made(1, sources=("b",))), (), ("m",), 0, intake)
+        merger = Merger(learner.context, learner.extractor, learner.tasks, {"a": Record(["optimal"], 1.0, True)})
+        merger.online(learner.library, ExtractedInsight(made(1, sources=("b",))), (), ("m",), 0, intake)
         assert intake.refused == refused
         # One that was proved on more tasks than it spoils is taken, and what it spoils is remembered.
         learner.tasks["c"] = Task.of("c", "task c", 3)
-        merger.online(learner.library, Draft(made(2, sources=("b", "c"))), (), ("n",), 0, intake)
+        merger.online(learner.library, ExtractedInsight(made(2, sources=("b", "c"))), (), ("n",), 0, intake)
     assert intake.refused == refused
     spoilt = [insight.distribution.negative for insight in learner.library][-1]
     assert spoilt == (() if official else ("a",))
@@ -187,8 +187,8 @@ def test_a_merge_that_waits_for_approval_names_all_its_parents():
     world.extractor_online_merge = lambda sections: merged
     with alpha(world, library_of(1), approve="ask") as learner:
         learner.tasks = {"t": TASK}
-        merger = Merger(learner.shop, learner.extractor, learner.tasks, {})
-        merger.online(learner.library, Draft(made(7, sources=("t",))), (), ("m",), 0, Intake())
+        merger = Merger(learner.context, learner.extractor, learner.tasks, {})
+        merger.online(learner.library, ExtractedInsight(made(7, sources=("t",))), (), ("m",), 0, Intake())
     library = learner.library
     assert [insight.insight_id for insight in library] == [1, 2]
     library.accept(library.pending[0])

@@ -18,11 +18,11 @@ from optimand.language.modeling.alphaopt import (
     evaluate,
     make_tasks,
 )
-from optimand.language.modeling.alphaopt.experiments import wrong_insights
 from optimand.language.modeling.alphaopt.running import Runner
-from optimand.language.modeling.alphaopt.scenarios import Printed
 from optimand.language.modeling.alphaopt.simulated import lesson, too_broad
 from optimand.language.modeling.alphaopt.simulated_tasks import PITFALLS
+from optimand.papers.alphaopt.experiments import wrong_insights
+from optimand.papers.alphaopt.scenarios import Printed
 
 SEED = 5
 

@@ -13,14 +13,14 @@ from optimand.language.modeling.alphaopt import (
     Task,
 )
 from optimand.language.modeling.alphaopt.asking import ROLES, Asker
-from optimand.language.modeling.alphaopt.drafts import Draft, merged, read_draft
+from optimand.language.modeling.alphaopt.context import Record, TaskOutcome
+from optimand.language.modeling.alphaopt.extracted_insights import ExtractedInsight, merged, read_extracted
 from optimand.language.modeling.alphaopt.extraction import fix_blocks
 from optimand.language.modeling.alphaopt.programmer import Trial
 from optimand.language.modeling.alphaopt.retriever import Retriever
 from optimand.language.modeling.alphaopt.running import Outcome, Runner, extract_code, read_values
-from optimand.language.modeling.alphaopt.scenarios import Printed
 from optimand.language.modeling.alphaopt.tasks import agrees, as_task, as_tasks
-from optimand.language.modeling.alphaopt.workshop import Record, TaskOutcome
+from optimand.papers.alphaopt.scenarios import Printed
 
 LABEL = {"General Formulation": {"Variable Definition": ("Explicit Bounds",)}}
 CODE_LABEL = {"Code Implementation": {"Solver & API Syntax": ("Strict Inequalities",)}}
@@ -195,7 +195,7 @@ def test_the_nearest_can_be_found_by_an_embedding():
     assert [i.insight_id for i in found] == [5, 1]
     assert ExperienceLibrary().retrieve(text="x", embed=embed) == []
     with AlphaOPT(Scripted([]), runner=Runner(print), embed=embed) as alpha:
-        assert alpha.shop.retriever.embed is embed
+        assert alpha.context.retriever.embed is embed
     for bad in (lambda texts: [[1.0]], lambda texts: [[float("nan")] for _ in texts], lambda texts: [1.0] * len(texts)):
         with pytest.raises(OptimandError, match="embed must give a finite vector for each of 9 texts"):
             library.retrieve(text="x", embed=bad)
@@ -259,22 +259,22 @@ def test_marked_repairs_are_read_in_every_form():
     assert fix_blocks("no marks") == []
 
 
-def test_drafts_need_known_labels_or_definitions():
+def test_extracted_insights_need_known_labels_or_definitions():
     library = ExperienceLibrary()
     entry = {
         "stage": "Domain Modeling", "level1": "network flow", "level2": ["FLOW conservation", "Pipes"],
         "new_labels": [],
         "condition": "c", "explanation": "e", "example": "",
     }  # fmt: skip
-    assert "unknown label Domain Modeling / Network Flow / Pipes" in read_draft(entry, library.taxonomy, "t", 0)
+    assert "unknown label Domain Modeling / Network Flow / Pipes" in read_extracted(entry, library.taxonomy, "t", 0)
     label = {"level2": "pipes", "definition": "Pipes.", "condition": "When there are pipes."}
-    draft = read_draft({**entry, "new_labels": [label]}, library.taxonomy, "t", 2)
-    assert draft.insight.level2 == ("Flow Conservation", "Pipes")
-    assert draft.insight.iteration == 2
-    assert library.add(draft.insight, draft.definitions).insight_id == 1
-    assert Draft.from_dict(draft.to_dict()) == draft
+    new = read_extracted({**entry, "new_labels": [label]}, library.taxonomy, "t", 2)
+    assert new.insight.level2 == ("Flow Conservation", "Pipes")
+    assert new.insight.iteration == 2
+    assert library.add(new.insight, new.definitions).insight_id == 1
+    assert ExtractedInsight.from_dict(new.to_dict()) == new
     assert isinstance(
-        read_draft({**entry, "level2": ["Flow Conservation"], "condition": " "}, library.taxonomy, "t", 0), str
+        read_extracted({**entry, "level2": ["Flow Conservation"], "condition": " "}, library.taxonomy, "t", 0), str
     )
 
 
@@ -298,7 +298,7 @@ def test_programs_for_highs_run():
     with sandbox:
         assert runner.run(TASK, code).status == "optimal"
     with AlphaOPT(Scripted([]), runner=runner, solver="highs") as alpha:
-        assert "milp" in alpha.shop.programmer.code_prompt
+        assert "milp" in alpha.context.programmer.code_prompt
 
 
 # arguments

@@ -17,7 +17,7 @@ from optimand.language.modeling.resocratic.finetuning import (
     held_out_loss,
     learning_rate,
 )
-from optimand.language.modeling.resocratic.toy import ToyPair, toy_pair
+from optimand.papers.optibench_resocratic.toy_finetuning import ToyPair, toy_pair
 
 PAIRS = [ToyPair(f"add {k} and 1", f"print({k} + 1)", k + 1.0) for k in range(12)]
 TOKENS = ByteTokenizer()

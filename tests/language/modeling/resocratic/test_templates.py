@@ -11,8 +11,8 @@ import pytest
 from optimand.language.modeling.execution import TYPES, ModelingProblem, open_sandbox
 from optimand.language.modeling.formulations.formulation import Formulation, Variable
 from optimand.language.modeling.resocratic import TemplateGenerator, check_scenario
-from optimand.language.modeling.resocratic.drafts import Column, Facts, identifier, joined, numbers_in, written
 from optimand.language.modeling.resocratic.optima import enumerated_optimum, linear_optimum
+from optimand.language.modeling.resocratic.problem_specs import Column, Facts, identifier, joined, numbers_in, written
 
 ITEMS = [item for kind in TYPES for item in TemplateGenerator(0).items(27, type=kind)]
 

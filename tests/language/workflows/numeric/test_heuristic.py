@@ -9,9 +9,9 @@ import pytest
 from optimand.core.running import BudgetSpent
 from optimand.core.validation import OptimandError
 from optimand.language.workflows.heuristic.brackets import Bracketing, Range, Seen, between
+from optimand.language.workflows.heuristic.feedback_parsing import ParsedFeedback
 from optimand.language.workflows.heuristic.hints import Hints
 from optimand.language.workflows.heuristic.proposer import HeuristicProposer
-from optimand.language.workflows.heuristic.readings import Reading
 from optimand.language.workflows.heuristic.trials import Trials
 from optimand.language.workflows.tracing.bundles import bundle
 from optimand.language.workflows.tracing.nodes import ExecutionError, ParameterNode
@@ -274,7 +274,7 @@ def test_feedback_that_says_nothing_changes_nothing():
 
 def test_the_parser_is_the_users():
     x = number(0.25)
-    optimizer = HeuristicProposer([x], parser=lambda feedback, names: Reading(direction=len(feedback)))
+    optimizer = HeuristicProposer([x], parser=lambda feedback, names: ParsedFeedback(direction=len(feedback)))
     search(optimizer, lambda: x + 0, lambda y: "+", 2)
     assert x.data > 0.25
 
@@ -368,3 +368,13 @@ def test_steps_grow_on_a_plateau():
         point, options = search.ask()
         search.tell(point, options, 1.0)
     assert search.step > 0.4
+
+
+@pytest.mark.parametrize(("often", "chosen"), [(0.8, 2), (1.0, 1)])
+def test_options_are_tried_by_the_upper_confidence_bound_of_their_mean_score(often, chosen):
+    # Of six scores in [0, 1] option 2 has a single 0, bound sqrt(2 log 6) = 1.89; option 1 has four equal scores and
+    # the bound of their value plus half of that: 1.75, or 1.95.
+    search = Trials([Range(0, 1)], [3], np.random.default_rng(0))
+    for i, (option, score) in enumerate([(2, 0.0), *[(1, often)] * 4, (0, 1.0)]):
+        search.tell((i / 10,), (option,), score)
+    assert search.ask() == ((0.5,), (chosen,))

@@ -4,10 +4,9 @@ import pytest
 
 from optimand.core.claims import Finding
 from optimand.language.llm import Scripted
-from optimand.language.workflows import model_claims
-from optimand.language.workflows.small_searches import bisect, guess
 from optimand.papers import get_paper
-from optimand.papers.trace_opto import claims
+from optimand.papers.trace_opto import claims, model_claims
+from optimand.papers.trace_opto.small_searches import bisect, guess
 
 COMPUTED = (
     claims.one_number,

@@ -98,7 +98,16 @@ def test_a_run_that_was_cut_off_goes_on_exactly(name, tmp_path):
     assert curve(cut_in_the_middle(problem, entry(name), budget, tmp_path)) == whole
 
 
-@pytest.mark.parametrize("name", ["optoprime", "opro", "textgrad", "optoprime-multi"])
+def test_a_users_function_of_the_history_goes_on_with_all_of_it(tmp_path):
+    def wander(history):
+        return {name: value / (1 + 0.1 * len(history)) for name, value in history[-1][0].items()}
+
+    problem, method = line(), adopt("wander", wander)
+    whole = curve(run(problem, method, budget=8))
+    assert curve(cut_in_the_middle(problem, method, 8, tmp_path)) == whole
+
+
+@pytest.mark.parametrize("name", ["optoprime", "optoprime-masked", "opro", "textgrad", "optoprime-multi"])
 def test_a_run_that_asks_a_model_goes_on_with_the_same_prompts(name, tmp_path, monkeypatch):
     import optimand.language.llm
 

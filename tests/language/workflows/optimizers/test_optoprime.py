@@ -15,7 +15,7 @@ from optimand.language.workflows.optimizers.kinds import ValueRejected
 from optimand.language.workflows.optimizers.optoprime import OptoPrime
 from optimand.language.workflows.optimizers.sections import SECTIONS, Limits
 from optimand.language.workflows.tracing.bundles import bundle
-from optimand.language.workflows.tracing.graph import backward
+from optimand.language.workflows.tracing.feedback import backward
 from optimand.language.workflows.tracing.nodes import ExecutionError, MessageNode, ParameterNode, node
 from optimand.language.workflows.tracing.propagators import GraphPropagator, SumPropagator
 from optimand.language.workflows.tracing.tape import Tape

@@ -23,7 +23,7 @@ from optimand.language.workflows import (
     stop_tracing,
     zero_feedback,
 )
-from optimand.language.workflows.tracing.graph import received
+from optimand.language.workflows.tracing.feedback import received
 
 
 @bundle()

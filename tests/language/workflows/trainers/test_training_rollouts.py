@@ -12,7 +12,7 @@ import pytest
 from optimand.core.validation import OptimandError
 from optimand.language.llm import BudgetExceeded, Scripted
 from optimand.language.workflows import ExecutionError, Module, OptoPrime, Tape, bundle, node
-from optimand.language.workflows.tracing.exceptions import ExceptionNode
+from optimand.language.workflows.tracing.base import ExceptionNode
 from optimand.language.workflows.trainers import (
     GuideError,
     Minibatch,

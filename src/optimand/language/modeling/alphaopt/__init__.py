@@ -15,69 +15,28 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .insights import Distribution, Insight, InsightError
-    from .leaks import leaks
-    from .learner import AlphaOPT
-    from .library import ExperienceLibrary
-    from .refinement import refinement_baseline, refinement_score
-    from .review import Proposal
-    from .simulated import SimulatedOracle
-    from .simulated_tasks import make_tasks
-    from .solving import cost_report, evaluate
-    from .tasks import Task, load_released, load_tasks
-    from .taxonomy import Taxonomy, TaxonomyError
+    from .insights import Distribution as Distribution
+    from .insights import Insight as Insight
+    from .insights import InsightError as InsightError
+    from .leaks import leaks as leaks
+    from .learner import AlphaOPT as AlphaOPT
+    from .library import ExperienceLibrary as ExperienceLibrary
+    from .refinement import refinement_baseline as refinement_baseline
+    from .refinement import refinement_score as refinement_score
+    from .review import Proposal as Proposal
+    from .simulated import SimulatedOracle as SimulatedOracle
+    from .simulated_tasks import make_tasks as make_tasks
+    from .solving import cost_report as cost_report
+    from .solving import evaluate as evaluate
+    from .tasks import Task as Task
+    from .tasks import load_released as load_released
+    from .tasks import load_tasks as load_tasks
+    from .taxonomy import Taxonomy as Taxonomy
+    from .taxonomy import TaxonomyError as TaxonomyError
 
-_HOMES = {
-    "AlphaOPT": "learner",
-    "Distribution": "insights",
-    "ExperienceLibrary": "library",
-    "Insight": "insights",
-    "InsightError": "insights",
-    "Proposal": "review",
-    "SimulatedOracle": "simulated",
-    "Task": "tasks",
-    "Taxonomy": "taxonomy",
-    "TaxonomyError": "taxonomy",
-    "cost_report": "solving",
-    "evaluate": "solving",
-    "leaks": "leaks",
-    "load_released": "tasks",
-    "load_tasks": "tasks",
-    "make_tasks": "simulated_tasks",
-    "refinement_baseline": "refinement",
-    "refinement_score": "refinement",
-}
-
-__all__ = [
-    "AlphaOPT",
-    "Distribution",
-    "ExperienceLibrary",
-    "Insight",
-    "InsightError",
-    "Proposal",
-    "SimulatedOracle",
-    "Task",
-    "Taxonomy",
-    "TaxonomyError",
-    "cost_report",
-    "evaluate",
-    "leaks",
-    "load_released",
-    "load_tasks",
-    "make_tasks",
-    "refinement_baseline",
-    "refinement_score",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

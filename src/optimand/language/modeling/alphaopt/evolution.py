@@ -13,13 +13,13 @@ from optimand.language.llm.structured import ReplyError
 
 from . import prompts
 from .asking import shown
-from .drafts import Draft
+from .context import LearningContext, Record, TaskOutcome, trial_fails_alike
+from .extracted_insights import ExtractedInsight
 from .extraction import Extractor
 from .insights import FORMULATION_STAGES, Insight
 from .library import ExperienceLibrary
 from .programmer import Trial, add_lessons
 from .tasks import Task
-from .workshop import Record, TaskOutcome, Workshop, trial_fails_alike
 
 TRAINING_TEMPERATURE = 0.7
 
@@ -39,24 +39,24 @@ class Diagnostician:
     """Finds out why a task fails.
 
     Args:
-        shop: roles and settings.
+        context: roles and settings.
         extractor: writes insights for what is still missing.
     """
 
-    def __init__(self, shop: Workshop, extractor: Extractor) -> None:
-        self.shop, self.extractor = shop, extractor
+    def __init__(self, context: LearningContext, extractor: Extractor) -> None:
+        self.context, self.extractor = context, extractor
 
     def first(
         self, task: Task, library: ExperienceLibrary, key: Sequence[Any], temperature: float = 0.0
     ) -> tuple[Trial, list[Insight]]:
         """An attempt with what the library offers, and the insights that were given."""
-        shop = self.shop
-        lessons = shop.retriever.for_formulation(task, library, key)
-        formulation = shop.programmer.formulate(task, lessons, key, temperature)
-        on_code = shop.retriever.for_program(task, formulation, library, key)
-        code = shop.programmer.code(task, formulation, on_code, key, temperature)
+        context = self.context
+        lessons = context.retriever.for_formulation(task, library, key)
+        formulation = context.programmer.formulate(task, lessons, key, temperature)
+        on_code = context.retriever.for_program(task, formulation, library, key)
+        code = context.programmer.code(task, formulation, on_code, key, temperature)
         lessons = add_lessons(lessons, on_code)
-        return shop.programmer.run(task, formulation, code, lessons, key), lessons
+        return context.programmer.run(task, formulation, code, lessons, key), lessons
 
     def diagnose(
         self, task: Task, library: ExperienceLibrary, record: Record, key: Sequence[Any], iteration: int
@@ -76,7 +76,7 @@ class Diagnostician:
         outcome = TaskOutcome(task.id, record)
         if trial.right:
             # All that a solved task was given counts for it; the authors' comparison for this is never true.
-            if not self.shop.settings.as_authors("positives"):
+            if not self.context.settings.as_authors("positives"):
                 outcome.marks = [(number, "positive") for number in ids]
             return outcome
         if trial.outcome.status in ("run_error", "parse_error"):
@@ -87,7 +87,7 @@ class Diagnostician:
         kept = [i for i in lessons if i.insight_id is None or states.get(i.insight_id, "positive") == "positive"]
         outcome.marks = [(number, state) for number, state in states.items()]
         if any(state in ("negative", "irrelevant") for state in states.values()):
-            again = self.shop.programmer.attempt(task, kept, (*key, "kept"))
+            again = self.context.programmer.attempt(task, kept, (*key, "kept"))
             if again.right:
                 outcome.note("solved without misleading insights")
                 return outcome
@@ -112,7 +112,7 @@ class Diagnostician:
         iteration: int,
     ) -> TaskOutcome:
         """What no insight of the library says is extracted anew."""
-        outcome.drafts = self.extractor.study(
+        outcome.extracted = self.extractor.study(
             task, trial, kept, library.taxonomy, outcome, (*key, "missing"), iteration
         )
         outcome.note("studied anew")
@@ -127,7 +127,7 @@ class Diagnostician:
             prompts.GOLD: gold or "",
         }
         try:
-            reply = self.shop.asker.json(
+            reply = self.context.asker.json(
                 "diagnostic.issues", prompts.DIAGNOSE_ISSUES, sections, prompts.ISSUES_SCHEMA, (task.id, *key)
             )
         except ReplyError:
@@ -148,7 +148,7 @@ class Diagnostician:
             prompts.INSIGHTS: shown(given),
         }
         try:
-            reply = self.shop.asker.json(
+            reply = self.context.asker.json(
                 "diagnostic.states", prompts.DIAGNOSE_STATES, sections, prompts.STATES_SCHEMA, (task.id, *key)
             )
         except ReplyError:
@@ -175,7 +175,7 @@ class Diagnostician:
         # One that was given but not followed may be tried again; it was not missed, and is not marked so.
         known = {i.insight_id for i in kept if i.insight_id is not None}
         numbers = list(issues)
-        pools = [self.shop.retriever.for_issue(task, issues[n], library, known, (*key, "issue", n)) for n in numbers]
+        pools = [self.context.retriever.for_issue(task, issues[n], library, known, (*key, "issue", n)) for n in numbers]
 
         def missed(insights: Iterable[Insight]) -> list[tuple[int, str]]:
             ids = dict.fromkeys(i.insight_id for i in insights if i.insight_id is not None)
@@ -183,12 +183,12 @@ class Diagnostician:
 
         with_pool = [n for n, pool in zip(numbers, pools, strict=True) if pool]
         best: tuple[int, tuple[Insight, ...], set[int]] | None = None
-        for count, combination in enumerate(combinations(pools, self.shop.settings.combinations)):
+        for count, combination in enumerate(combinations(pools, self.context.settings.combinations)):
             outcome.note("combinations")
             here = (*key, "combination", count)
-            trial = self.shop.programmer.attempt(task, add_lessons(kept, combination), here)
+            trial = self.context.programmer.attempt(task, add_lessons(kept, combination), here)
             # The value decides; the authors also ask whether each issue is solved.
-            judged = self.shop.settings.as_authors("judged")
+            judged = self.context.settings.as_authors("judged")
             solved = set(numbers) if trial.right and not judged else self.validate(task, trial, issues, here)
             if trial.right and len(solved) == len(numbers):
                 outcome.marks += missed(combination)
@@ -209,7 +209,7 @@ class Diagnostician:
             prompts.ISSUES: numbered(issues),
         }
         try:
-            reply = self.shop.asker.json(
+            reply = self.context.asker.json(
                 "diagnostic.validate", prompts.VALIDATE, sections, prompts.VALIDATE_SCHEMA, (task.id, *key)
             )
         except ReplyError:
@@ -223,7 +223,7 @@ def numbered(issues: dict[int, str]) -> str:
 
 
 def attempt_and_learn(
-    shop: Workshop,
+    context: LearningContext,
     diagnostician: Diagnostician,
     extractor: Extractor,
     task: Task,
@@ -234,8 +234,8 @@ def attempt_and_learn(
     key: tuple[Any, ...] = ("learn",)
     trial, lessons = diagnostician.first(task, library, (*key, 0), TRAINING_TEMPERATURE)
     trials = [trial]
-    for number in range(1, shop.settings.attempts):
-        trials.append(shop.programmer.attempt(task, lessons, (*key, number), TRAINING_TEMPERATURE))
+    for number in range(1, context.settings.attempts):
+        trials.append(context.programmer.attempt(task, lessons, (*key, number), TRAINING_TEMPERATURE))
     right = sum(trial.right for trial in trials)
     ids = [i.insight_id for i in lessons if i.insight_id is not None]
     statuses = [trial.outcome.status for trial in trials]
@@ -245,13 +245,15 @@ def attempt_and_learn(
     )
     studied: list[Any] = []
     for number, trial in enumerate(trials):
-        known = not shop.settings.as_authors("repeats") and any(trial_fails_alike(trial, old) for old in studied)
+        known = not context.settings.as_authors("repeats") and any(trial_fails_alike(trial, old) for old in studied)
         if trial.right or known:
             continue
         studied.append(trial)
-        given: list[Insight] = [*lessons, *(draft.insight for draft in outcome.drafts)]
-        found: list[Draft] = extractor.study(task, trial, given, library.taxonomy, outcome, (*key, number), iteration=0)
-        outcome.drafts += found
-    if len(outcome.drafts) > 1:
-        outcome.drafts = extractor.merge_own(task, outcome.drafts, lessons, key, 0)
+        given: list[Insight] = [*lessons, *(new.insight for new in outcome.extracted)]
+        found: list[ExtractedInsight] = extractor.study(
+            task, trial, given, library.taxonomy, outcome, (*key, number), iteration=0
+        )
+        outcome.extracted += found
+    if len(outcome.extracted) > 1:
+        outcome.extracted = extractor.merge_own(task, outcome.extracted, lessons, key, 0)
     return outcome

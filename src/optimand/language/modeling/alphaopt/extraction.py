@@ -11,14 +11,14 @@ from optimand.language.llm.structured import ReplyError
 
 from . import prompts
 from .asking import shown
-from .drafts import Draft, joined, lessons_of, merged, read_draft
+from .context import LearningContext, Record, TaskOutcome
+from .extracted_insights import ExtractedInsight, joined, lessons_of, merged, read_extracted
 from .insights import FORMULATION_STAGES, PROGRAM_STAGES, Insight
 from .leaks import hard_coded
 from .programmer import Trial, add_lessons
 from .running import Outcome, extract_code
 from .tasks import Task
 from .taxonomy import Taxonomy
-from .workshop import Record, TaskOutcome, Workshop
 
 _MARK = re.compile(r"^\s*#\s*={3,}(.*)$")
 MOST_GROUPS = 4
@@ -53,11 +53,11 @@ class Extractor:
     """Studies failures.
 
     Args:
-        shop: roles and settings.
+        context: roles and settings.
     """
 
-    def __init__(self, shop: Workshop) -> None:
-        self.shop, self.asker, self.settings = shop, shop.asker, shop.settings
+    def __init__(self, context: LearningContext) -> None:
+        self.context, self.asker, self.settings = context, context.asker, context.settings
 
     # what a failure teaches
 
@@ -70,8 +70,8 @@ class Extractor:
         outcome: TaskOutcome,
         key: Sequence[Any],
         iteration: int = 0,
-    ) -> list[Draft]:
-        """Verified drafts from one failed attempt.
+    ) -> list[ExtractedInsight]:
+        """Verified extracted insights from one failed attempt.
 
         Args:
             task: with its known value.
@@ -82,10 +82,10 @@ class Extractor:
             key: names the attempt.
             iteration: of learning or evolution.
         """
-        on_code: list[Draft] = []
+        on_code: list[ExtractedInsight] = []
         if trial.outcome.status == "run_error":
             repaired = self.repair(task, trial, key)
-            result = self.shop.runner.run(task, repaired)
+            result = self.context.runner.run(task, repaired)
             if result.status in ("run_error", "parse_error"):
                 outcome.note("not repaired")
                 return []
@@ -94,9 +94,9 @@ class Extractor:
                 found = self.from_program(task, repaired, taxonomy, outcome, here, iteration)
                 if result.right:
                     # The repair was all that was missing: no lesson on formulation is needed.
-                    if found := self.shop.accepted(task, found, lessons, outcome, here):
+                    if found := self.context.accepted(task, found, lessons, outcome, here):
                         return found
-                elif found := self.shop.admissible(task, found, outcome, here):
+                elif found := self.context.admissible(task, found, outcome, here):
                     on_code = found
                     break
             if result.right:
@@ -109,7 +109,7 @@ class Extractor:
         for number in range(self.settings.verify_attempts):
             here = (*key, "formulation", number)
             found = self.from_formulation(task, trial, gold, taxonomy, outcome, here, iteration)
-            if found := self.shop.accepted(task, [*on_code, *found], lessons, outcome, here):
+            if found := self.context.accepted(task, [*on_code, *found], lessons, outcome, here):
                 return found
         return []
 
@@ -127,7 +127,7 @@ class Extractor:
         """A right program: the known one, else one that is found by exploring; it is kept in the record."""
         for program in (outcome.record.program, task.program):
             # A published program may be for another solver, or wrong by our tolerance.
-            if program and self.shop.runner.run(task, program).right:
+            if program and self.context.runner.run(task, program).right:
                 outcome.record.program = program
                 return program
         found, rounds = self.explore(task, trial, key)
@@ -152,10 +152,10 @@ class Extractor:
                 "Feedback": f"This program is wrong: {feedback}.",
                 prompts.RESULT: "\n".join(task.queries),
             }
-            instruction = prompts.EXPLORE.format(code=self.shop.programmer.code_prompt)
+            instruction = prompts.EXPLORE.format(code=self.context.programmer.code_prompt)
             reply = self.asker.text("explorer", instruction, sections, (task.id, *key, "explore", number))
             code = extract_code(reply) or code
-            result: Outcome = self.shop.runner.run(task, code)
+            result: Outcome = self.context.runner.run(task, code)
             cheats = not self.settings.as_authors("leaks") and hard_coded(code, task.truths, task.description)
             if result.right and not cheats:
                 return code, number + 1
@@ -171,8 +171,8 @@ class Extractor:
         outcome: TaskOutcome,
         key: Sequence[Any],
         iteration: int,
-    ) -> list[Draft]:
-        """Drafts on formulation from a failed attempt and a right program."""
+    ) -> list[ExtractedInsight]:
+        """Extracted insights on formulation from a failed attempt and a right program."""
         sections = {
             prompts.TASK: task.description,
             prompts.FORMULATION: trial.formulation,
@@ -180,14 +180,14 @@ class Extractor:
             prompts.GOLD: gold,
             prompts.LABELS: taxonomy.describe(FORMULATION_STAGES),
         }
-        return self._drafts(
+        return self._extracted(
             "formulation", prompts.EXTRACT_FORMULATION, sections, task, taxonomy, outcome, key, iteration
         )
 
     def from_program(
         self, task: Task, repaired: str, taxonomy: Taxonomy, outcome: TaskOutcome, key: Sequence[Any], iteration: int
-    ) -> list[Draft]:
-        """Drafts on code from the marked repairs of a program."""
+    ) -> list[ExtractedInsight]:
+        """Extracted insights on code from the marked repairs of a program."""
         blocks = fix_blocks(repaired)
         if not blocks:
             return []
@@ -197,9 +197,9 @@ class Extractor:
             "Repairs": "\n\n".join(blocks),
             prompts.LABELS: taxonomy.describe(PROGRAM_STAGES),
         }
-        return self._drafts("program", prompts.EXTRACT_PROGRAM, sections, task, taxonomy, outcome, key, iteration)
+        return self._extracted("program", prompts.EXTRACT_PROGRAM, sections, task, taxonomy, outcome, key, iteration)
 
-    def _drafts(
+    def _extracted(
         self,
         kind: str,
         instruction: str,
@@ -209,7 +209,7 @@ class Extractor:
         outcome: TaskOutcome,
         key: Sequence[Any],
         iteration: int,
-    ) -> list[Draft]:
+    ) -> list[ExtractedInsight]:
         try:
             reply = self.asker.json(
                 f"extractor.{kind}", instruction, sections, prompts.INSIGHTS_SCHEMA[kind], (task.id, *key)
@@ -219,21 +219,23 @@ class Extractor:
             return []
         found = []
         for entry in reply["insights"]:
-            draft = read_draft(entry, taxonomy, task.id, iteration)
-            if isinstance(draft, str):
-                outcome.refuse("unknown label" if "unknown label" in draft else "a part is missing")
+            new = read_extracted(entry, taxonomy, task.id, iteration)
+            if isinstance(new, str):
+                outcome.refuse("unknown label" if "unknown label" in new else "a part is missing")
             else:
-                found.append(draft)
+                found.append(new)
         return found
 
-    # merging the drafts of one task
+    # merging the extracted insights of one task
 
-    def groups(self, drafts: Sequence[Draft], key: Sequence[Any], iteration: int) -> list[tuple[list[Draft], Draft]]:
+    def groups(
+        self, extracted: Sequence[ExtractedInsight], key: Sequence[Any], iteration: int
+    ) -> list[tuple[list[ExtractedInsight], ExtractedInsight]]:
         """Proposed merges: members and what would stand for them; groups share no member."""
-        if len(drafts) < 2:
+        if len(extracted) < 2:
             return []
-        names = [f"new-{number}" for number in range(1, len(drafts) + 1)]
-        listed = shown(lessons_of(drafts), names=names, parts=("labels", "condition", "explanation", "example"))
+        names = [f"new-{number}" for number in range(1, len(extracted) + 1)]
+        listed = shown(lessons_of(extracted), names=names, parts=("labels", "condition", "explanation", "example"))
         try:
             reply = self.asker.json(
                 "extractor.merge", prompts.MERGE, {prompts.INSIGHTS: listed}, prompts.MERGE_SCHEMA, key
@@ -245,7 +247,7 @@ class Extractor:
             ids = list(dict.fromkeys(name for name in entry["ids"] if name in names and name not in used))
             if len(ids) < 2:
                 continue
-            members = [drafts[names.index(name)] for name in ids]
+            members = [extracted[names.index(name)] for name in ids]
             insight = merged(lessons_of(members), entry, iteration)
             if insight is not None:
                 used.update(ids)
@@ -253,20 +255,25 @@ class Extractor:
         return found
 
     def merge_own(
-        self, task: Task, drafts: list[Draft], lessons: Sequence[Insight], key: Sequence[Any], iteration: int
-    ) -> list[Draft]:
-        """Merge the drafts of one task: of all subsets of the proposed merges the largest that still verifies."""
-        groups = self.groups(drafts, (task.id, *key, "merge"), iteration)[:MOST_GROUPS]
+        self,
+        task: Task,
+        extracted: list[ExtractedInsight],
+        lessons: Sequence[Insight],
+        key: Sequence[Any],
+        iteration: int,
+    ) -> list[ExtractedInsight]:
+        """Merge the insights of one task: of all subsets of the proposed merges the largest that still verifies."""
+        groups = self.groups(extracted, (task.id, *key, "merge"), iteration)[:MOST_GROUPS]
         for size in range(len(groups), 0, -1):
             for number, subset in enumerate(itertools.combinations(groups, size)):
                 gone = [member for members, _ in subset for member in members]
-                pool = [draft for draft in drafts if not any(draft is member for member in gone)]
-                pool += [draft for _, draft in subset]
+                pool = [new for new in extracted if not any(new is member for member in gone)]
+                pool += [new for _, new in subset]
                 here = (*key, "merged", size, number)
                 # The merged condition, too, has to hold for the task, and its text must not give the answer away.
                 scratch = TaskOutcome(task.id, Record())
-                if len(self.shop.admissible(task, [d for _, d in subset], scratch, here)) < size:
+                if len(self.context.admissible(task, [d for _, d in subset], scratch, here)) < size:
                     continue
-                if self.shop.verified(task, add_lessons(lessons, lessons_of(pool)), here):
+                if self.context.verified(task, add_lessons(lessons, lessons_of(pool)), here):
                     return pool
-        return drafts
+        return extracted

@@ -20,6 +20,7 @@ from optimand.core.validation import check_int
 from optimand.language.llm.base import ChatError, ChatModel, Usage
 
 from .asking import Asker
+from .context import LearningContext, Record, Settings, TaskOutcome
 from .evolution import Diagnostician, attempt_and_learn
 from .extraction import Extractor
 from .indexes import Embed
@@ -31,7 +32,6 @@ from .refinement import Refinement, Refiner
 from .review import Proposal
 from .running import Runner, sandbox_runner
 from .tasks import Task, as_task, as_tasks
-from .workshop import Record, Settings, TaskOutcome, Workshop
 
 if TYPE_CHECKING:
     from ..execution import Attempt
@@ -121,9 +121,9 @@ class AlphaOPT:
             }
             runner, self._sandbox = sandbox_runner(sandbox, solver=solver, workers=self.workers, **options)
         self.runner = runner
-        self.shop = Workshop(self.asker, runner, self.settings, embed)
-        self.extractor = Extractor(self.shop)
-        self.diagnostician = Diagnostician(self.shop, self.extractor)
+        self.context = LearningContext(self.asker, runner, self.settings, embed)
+        self.extractor = Extractor(self.context)
+        self.diagnostician = Diagnostician(self.context, self.extractor)
         self.tasks: dict[str, Task] = {}
         self.records: dict[str, Record] = {}
         self.progress = Progress(done=True)
@@ -187,7 +187,7 @@ class AlphaOPT:
             check_state(state, self.settings, tasks)
             self.load_state_dict(state)
         with ThreadPoolExecutor(self.workers, thread_name_prefix="alphaopt") as pool:
-            self.shop.pool = pool if self.workers > 1 else None
+            self.context.pool = pool if self.workers > 1 else None
             try:
                 while not self.progress.done:
                     self._iteration(tasks, folder)
@@ -195,7 +195,7 @@ class AlphaOPT:
                 self._checkpoint(folder, tasks)
                 raise
             finally:
-                self.shop.pool = None
+                self.context.pool = None
         return self.progress.rounds
 
     def _iteration(self, tasks: list[Task], folder: Path | None) -> None:
@@ -240,7 +240,7 @@ class AlphaOPT:
                 stopped.append(error)
                 return None
 
-        progress.partial += [outcome for outcome in self.shop.map(study, todo) if outcome is not None]
+        progress.partial += [outcome for outcome in self.context.map(study, todo) if outcome is not None]
         if stopped:
             raise stopped[0]
         outcomes = sorted(progress.partial, key=lambda outcome: outcome.task)
@@ -249,9 +249,9 @@ class AlphaOPT:
         for outcome in outcomes:
             count_retrievals(library, outcome.record.retrieved)
         apply_marks(library, [(number, state, o.task) for o in outcomes for number, state in o.marks])
-        merger = Merger(self.shop, self.extractor, self.tasks, records)
-        drafts = [draft for outcome in outcomes for draft in outcome.drafts]
-        intake = merger.take_in(library, drafts, (iteration, progress.batch), iteration)
+        merger = Merger(self.context, self.extractor, self.tasks, records)
+        extracted = [new for outcome in outcomes for new in outcome.extracted]
+        intake = merger.take_in(library, extracted, (iteration, progress.batch), iteration)
         # Only here, after the last call of a model, does anything change that a checkpoint keeps.
         self.library.become(library)
         self.records = records
@@ -269,10 +269,10 @@ class AlphaOPT:
         record = self.records.get(task.id, Record())
         if iteration:
             return self.diagnostician.diagnose(task, library, record, ("evolve", iteration), iteration)
-        return attempt_and_learn(self.shop, self.diagnostician, self.extractor, task, library, record)
+        return attempt_and_learn(self.context, self.diagnostician, self.extractor, task, library, record)
 
     def _refine(self, iteration: int) -> None:
-        refiner = Refiner(self.shop, self.tasks, self.library.taxonomy, ("evolve", iteration))
+        refiner = Refiner(self.context, self.tasks, self.library.taxonomy, ("evolve", iteration))
         found: list[Refinement] = []
         for insight in self.library:
             refinement = refiner.refine(insight, ("refine", iteration))

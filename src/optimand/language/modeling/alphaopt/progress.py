@@ -12,10 +12,10 @@ from typing import Any
 from optimand.core.validation import OptimandError
 from optimand.language.llm.base import Usage
 
+from .context import Record, Settings, TaskOutcome
 from .library import ExperienceLibrary
 from .library_files import library_from_dict, library_to_dict, write_whole
 from .tasks import Task
-from .workshop import Record, Settings, TaskOutcome
 
 SCHEMA = "optimand.alphaopt"
 VERSION = 1
@@ -31,7 +31,7 @@ class Round:
         tasks: number attempted.
         solved: number solved with the library as it was before their minibatch.
         accepted: verified insights.
-        refused: drafts by reason.
+        refused: extracted insights by reason.
         added, deleted, merges, failed_merges: what taking them in did.
         refined: conditions that were rewritten.
         notes: counts from the studies of tasks.
@@ -56,7 +56,7 @@ class Round:
         for outcome in outcomes:
             self.tasks += 1
             self.solved += outcome.record.solved
-            self.accepted += len(outcome.drafts)
+            self.accepted += len(outcome.extracted)
             for mine, theirs in ((self.refused, outcome.refused), (self.notes, outcome.notes)):
                 for name, number in theirs.items():
                     mine[name] = mine.get(name, 0) + number

@@ -16,10 +16,10 @@ from optimand.language.llm.structured import ReplyError
 
 from . import prompts
 from .asking import shown
+from .context import LearningContext
 from .insights import FORMULATION_STAGES, Insight, Triple, normalised
 from .tasks import Task
 from .taxonomy import Taxonomy
-from .workshop import Workshop
 
 MOST_TASKS = 20
 MOST_BYSTANDERS = 12
@@ -97,16 +97,16 @@ class Refiner:
     """Proposes conditions and keeps the best.
 
     Args:
-        shop: roles and settings.
+        context: roles and settings.
         tasks: known tasks by id.
         taxonomy: what the quick match chooses from.
         diagnosed: key of the diagnosis, whose quick match is replayed.
     """
 
     def __init__(
-        self, shop: Workshop, tasks: Mapping[str, Task], taxonomy: Taxonomy, diagnosed: Sequence[Any] = ()
+        self, context: LearningContext, tasks: Mapping[str, Task], taxonomy: Taxonomy, diagnosed: Sequence[Any] = ()
     ) -> None:
-        self.shop, self.tasks, self.taxonomy, self.diagnosed = shop, tasks, taxonomy, diagnosed
+        self.context, self.tasks, self.taxonomy, self.diagnosed = context, tasks, taxonomy, diagnosed
         self._labels: dict[str, set[Triple]] = {}
 
     def refine(self, insight: Insight, key: Sequence[Any]) -> Refinement | None:
@@ -124,7 +124,7 @@ class Refiner:
         key = (*key, insight.insight_id)
         conditions = self.propose(insight, negative, unretrieved, key)
         baseline = refinement_baseline(len(positive), len(negative), len(unretrieved))
-        scores = self.shop.map(
+        scores = self.context.map(
             lambda condition: self.score(insight.with_condition(condition), positive, negative, unretrieved, key),
             conditions,
         )
@@ -143,7 +143,7 @@ class Refiner:
         right one; on the next round it misleads. The authors take the first.
         """
         equal = [number for number, score in enumerate(scores) if score >= scores[best] - 1e-12]
-        settings = self.shop.settings
+        settings = self.context.settings
         if len(equal) == 1 or settings.as_authors("ties") or not settings.replay:
             return best
         marks = insight.distribution
@@ -154,22 +154,22 @@ class Refiner:
         def reach(number: int) -> int:
             trial = insight.with_condition(conditions[number])
             here = (*key, "others", number)
-            return sum(self.shop.retriever.applies(task, trial, here) for task in others)
+            return sum(self.context.retriever.applies(task, trial, here) for task in others)
 
-        reached = self.shop.map(reach, equal)
+        reached = self.context.map(reach, equal)
         return min(zip(reached, equal, strict=True))[1]
 
     def matched(self, insight: Insight, tasks: Sequence[Task]) -> list[Task]:
         """Those tasks for which the quick match names a label of the insight; on others no condition can help."""
-        if not self.shop.settings.use_taxonomy or insight.stage not in FORMULATION_STAGES:
+        if not self.context.settings.use_taxonomy or insight.stage not in FORMULATION_STAGES:
             return list(tasks)
         todo = [task for task in tasks if task.id not in self._labels]
         key = (*self.diagnosed, "formulation")
 
         def labels(task: Task) -> list[Triple]:
-            return self.shop.retriever.match(task, self.taxonomy, FORMULATION_STAGES, key)
+            return self.context.retriever.match(task, self.taxonomy, FORMULATION_STAGES, key)
 
-        for task, found in zip(todo, self.shop.map(labels, todo), strict=True):
+        for task, found in zip(todo, self.context.map(labels, todo), strict=True):
             self._labels[task.id] = {(normalised(a), normalised(b), normalised(c)) for a, b, c in found}
         return [task for task in tasks if self._labels[task.id] & set(insight.keys)]
 
@@ -189,9 +189,9 @@ class Refiner:
             "Wrongly applied": "\n".join(f"- {reply['text']}" for reply in against if reply and not reply["applies"]),
             "Wrongly left out": "\n".join(f"- {reply['text']}" for reply in for_it if reply),
         }
-        variants = self.shop.settings.variants
+        variants = self.context.settings.variants
         try:
-            reply = self.shop.asker.json(
+            reply = self.context.asker.json(
                 "evolver.refine",
                 prompts.REFINE.format(variants=variants),
                 sections,
@@ -211,7 +211,7 @@ class Refiner:
     ) -> dict[str, Any] | None:
         sections = {prompts.TASK: task.description, prompts.INSIGHTS: shown([insight])}
         try:
-            reply: dict[str, Any] = self.shop.asker.json(
+            reply: dict[str, Any] = self.context.asker.json(
                 role, instruction, sections, prompts.APPLICABILITY_SCHEMA, (task.id, *key)
             )
         except ReplyError:
@@ -228,7 +228,7 @@ class Refiner:
     ) -> float:
         """Replay the full check, at temperature 0, with the insight as it would be."""
         hits = [
-            sum(self.shop.retriever.applies(task, insight, (*key, "score", insight.version)) for task in tasks)
+            sum(self.context.retriever.applies(task, insight, (*key, "score", insight.version)) for task in tasks)
             for tasks in (positive, negative, unretrieved)
         ]
         return refinement_score(len(positive), len(negative), len(unretrieved), *hits)

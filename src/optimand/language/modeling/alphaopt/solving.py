@@ -11,9 +11,9 @@ from optimand.core.validation import check_int
 from optimand.language.llm.base import Usage
 
 from .asking import Asker
+from .context import LearningContext
 from .programmer import Trial, add_lessons
 from .tasks import Task, as_tasks
-from .workshop import Workshop
 
 if TYPE_CHECKING:
     from ..benchmarks.evaluation import Share
@@ -27,8 +27,8 @@ def trial_of(
     """One attempt at a task with the learner's library."""
     settings = learner.settings
     asker = asker if asker is not None else learner.asker
-    shop = Workshop(asker, learner.runner, settings, learner.shop.retriever.embed)
-    retriever, programmer = shop.retriever, shop.programmer
+    context = LearningContext(asker, learner.runner, settings, learner.context.retriever.embed)
+    retriever, programmer = context.retriever, context.programmer
     key, temperature = ("solve", sample), 0.7 if sample else 0.0
     # Retrieval has one answer, whatever the sample.
     lessons = retriever.for_formulation(task, learner.library, ("solve",))

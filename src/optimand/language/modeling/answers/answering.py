@@ -23,8 +23,9 @@ from ..formulations.formulation import Formulation
 from ..formulations.programs import objective_label
 from ..modelers.guided import Guided
 from ..modelers.modelers import FewShot, Modeler, Structured
+from .checks import Check, same_number
 from .substance import check_effect
-from .verification import Check, check_solution, check_wording, same_number
+from .verification import check_solution, check_wording
 
 if TYPE_CHECKING:
     from optimand.language.llm.base import ChatModel

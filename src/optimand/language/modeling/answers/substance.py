@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ..benchmarks.matching import words
 from ..execution import Attempt
 from ..formulations.formulation import Formulation, Variable
-from .verification import Check, coefficients, key_of
+from .checks import Check, coefficients, key_of
 from .wording import Mention, mentions
 
 # Words of a text in which doing nothing may be right.

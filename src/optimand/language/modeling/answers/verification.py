@@ -6,42 +6,17 @@ text, one that fails a hard one is not to be trusted.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from dataclasses import dataclass
 
 from ..benchmarks.matching import words
 from ..execution import Attempt
-from ..formulations.expressions import Binary, Node, Number, names, walk
+from ..formulations.expressions import names
 from ..formulations.formulation import Formulation
 from ..formulations.programs import objective_label
+from .checks import Check, coefficients, key_of, same_number
 from .ownership import Reader, stated_rows
+from .substance import check_substance
 from .wording import Mention, conversions, goal, mentions
-
-# Two optima that differ by less are the same: SCIP's feasibility tolerance is 1e-6.
-SAME = 1e-5
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of an answer.
-
-    Attributes:
-        name: what is checked.
-        ok: whether it holds; None where it does not apply or cannot be told.
-        detail: what was found.
-        hard: whether an answer that fails it, or for which it cannot be told, counts as not verified.
-    """
-
-    name: str
-    ok: bool | None
-    detail: str
-    hard: bool = True
-
-
-def same_number(left: float, right: float, tol: float = SAME) -> bool:
-    """Whether two numbers agree to a relative (and absolute) tolerance."""
-    return math.isclose(left, right, rel_tol=tol, abs_tol=tol)
 
 
 def check_solution(attempt: Attempt, *, seconds: float = 5.0, seed: int = 0) -> list[Check]:
@@ -96,24 +71,6 @@ def _second_opinion(formulation: Formulation, objective: float, seconds: float, 
     return Check(name, None, f"{text}; the searches did not reach it")
 
 
-def coefficients(formulation: Formulation) -> tuple[float, ...]:
-    """The numbers of a formulation that should come from the text: not exponents, signs, or bounds of zero."""
-    found: list[float] = []
-    nodes = [formulation.objective_node]
-    for relation in formulation.relations:
-        nodes += [relation.left, relation.right]
-    for node in nodes:
-        found += _data_numbers(node)
-    for variable in formulation.variables:
-        found += [abs(end) for end in (variable.low, variable.high) if end and variable.kind != "binary"]
-    return tuple(found)
-
-
-def _data_numbers(node: Node) -> list[float]:
-    exponents = {id(part.right) for part in walk(node) if isinstance(part, Binary) and part.op == "**"}
-    return [part.value for part in walk(node) if isinstance(part, Number) and id(part) not in exponents]
-
-
 def check_wording(formulation: Formulation, text: str) -> list[Check]:
     """Check a formulation against the text: numbers on both sides, limits, whose numbers they are, the goal, variables.
 
@@ -128,8 +85,6 @@ def check_wording(formulation: Formulation, text: str) -> list[Check]:
         >>> [check.name for check in checks if check.ok is False]
         ['limits']
     """
-    from .substance import check_substance
-
     found = mentions(text)
     return [
         *check_substance(formulation, text),
@@ -141,11 +96,6 @@ def check_wording(formulation: Formulation, text: str) -> list[Check]:
         _variables(formulation),
         _known_names(formulation, text),
     ]
-
-
-def key_of(value: float) -> float:
-    """A number to nine digits, by which numbers of texts and of models are matched."""
-    return float(f"{value:.9g}")
 
 
 def _numbers(formulation: Formulation, found: tuple[Mention, ...], text: str) -> list[Check]:

@@ -137,13 +137,13 @@ def grade(
     usage = Usage()
     missing = [query for query, value in answers.items() if value is None]
     if missing and chat is not None:
-        counted = Tally(chat)
+        counted = UsageMeter(chat)
         answers.update(read_by_model(_shown(attempt), missing, counted))
         usage = counted.usage
     return replace(grade_answers(problem, answers, grading), usage=usage)
 
 
-class Tally:
+class UsageMeter:
     """A model that adds up what its calls cost."""
 
     def __init__(self, chat: ChatModel) -> None:

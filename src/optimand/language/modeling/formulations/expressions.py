@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from optimand.core.validation import suggest
@@ -21,18 +21,20 @@ from .syntax import (
     Binary,
     Call,
     ExpressionError,
-    Kind,
     Name,
     Negative,
     Node,
     Number,
     Op,
     Relation,
+    number_text,
+    to_text,
+    walk,
 )
 
 __all__ = [
-    "FUNCTIONS", "Binary", "Call", "ExpressionError", "Kind", "Name", "Negative", "Node", "Number", "Op", "Relation",
-    "classify", "evaluate", "names", "number_text", "numbers", "parse", "parse_relations", "to_text", "walk",
+    "FUNCTIONS", "Binary", "Call", "ExpressionError", "Name", "Negative", "Node", "Number", "Op", "Relation",
+    "evaluate", "names", "number_text", "numbers", "parse", "parse_relations", "to_text", "walk",
 ]  # fmt: skip
 
 _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
@@ -97,20 +99,6 @@ def _evaluate(node: Node, values: Mapping[str, Any], functions: Any) -> Any:
     return getattr(functions, node.function)(args[0])
 
 
-def walk(node: Node) -> Iterator[Node]:
-    """The node and all below it, in the order of writing."""
-    yield node
-    below: tuple[Node, ...] = ()
-    if isinstance(node, Negative):
-        below = (node.of,)
-    elif isinstance(node, Binary):
-        below = (node.left, node.right)
-    elif isinstance(node, Call):
-        below = node.args
-    for child in below:
-        yield from walk(child)
-
-
 def names(expression: Node | str) -> tuple[str, ...]:
     """The names in an expression, each once, in the order of writing."""
     node = parse(expression) if isinstance(expression, str) else expression
@@ -126,65 +114,3 @@ def numbers(expression: Node | str) -> tuple[float, ...]:
     """
     node = parse(expression) if isinstance(expression, str) else expression
     return tuple(part.value for part in walk(node) if isinstance(part, Number))
-
-
-def classify(expression: Node | str) -> Kind:
-    """What an expression is in its names: ``constant``, ``linear``, ``quadratic``, ``polynomial``, ``rational`` (a
-    quotient of polynomials) or ``general``.
-
-    Example:
-        >>> classify("x * (y + 1)"), classify("x / (x + y)"), classify("sqrt(x)")
-        ('quadratic', 'rational', 'general')
-    """
-    from .polynomials import classify as classified
-
-    return classified(parse(expression) if isinstance(expression, str) else expression)
-
-
-def number_text(value: float) -> str:
-    """A number as Python reads it back, without a needless ``.0``."""
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
-
-
-_LEVEL = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
-
-
-def to_text(node: Node, name: Callable[[str], str] = str, *, plain: bool = False) -> str:
-    """An expression as Python text with the fewest brackets.
-
-    Args:
-        node: the expression.
-        name: what to write for a name.
-        plain: write only what a solver's expressions understand: ``min`` and ``max`` through ``abs``, a power with a
-            variable exponent through ``exp`` and ``log``.
-    """
-
-    def write(part: Node, level: int) -> str:
-        if isinstance(part, Number):
-            return number_text(part.value)
-        if isinstance(part, Name):
-            return name(part.name)
-        if isinstance(part, Negative):
-            text, own = "-" + write(part.of, 3), 2
-        elif isinstance(part, Call):
-            if plain and part.function in ("min", "max"):
-                return _as_abs(part)
-            return f"{part.function}({', '.join(write(arg, 0) for arg in part.args)})"
-        else:
-            if plain and part.op == "**" and names(part.right):
-                return f"exp({write(part.right, 3)} * log({write(part.left, 0)}))"
-            own = _LEVEL[part.op]
-            left = write(part.left, own + (part.op == "**"))
-            right = write(part.right, own + (part.op in "-/"))
-            text = f"{left} {part.op} {right}"
-        return f"({text})" if own < level else text
-
-    def _as_abs(call: Call) -> str:
-        sign = "+" if call.function == "max" else "-"
-        text = write(call.args[0], 0)
-        for arg in call.args[1:]:
-            other = write(arg, 0)
-            text = f"(({text}) + ({other}) {sign} abs(({text}) - ({other}))) / 2"
-        return f"({text})"
-
-    return write(node, 0)

@@ -10,15 +10,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from optimand.core.validation import OptimandError, check_choice, check_number, suggest
 
-from .expressions import ExpressionError, Node, Relation, classify, evaluate, names, parse, parse_relations
-from .formulation_data import SCHEMA, read_formulation
-from .polynomials import Polynomial, degree, fraction
+from .expressions import ExpressionError, Node, Relation, evaluate, names, parse, parse_relations
+from .formulation_data import SCHEMA, Solved, read_formulation
+from .polynomials import Polynomial, classify, degree, fraction
 from .relations import Normal, normalize, violated
+from .solving import solve, solve_linear
 
 VariableKind = Literal["real", "integer", "binary"]
 Sense = Literal["maximize", "minimize"]
@@ -89,23 +90,6 @@ class Check:
     feasible: bool
     violations: tuple[str, ...]
     objective: float
-
-
-@dataclass(frozen=True)
-class Solved:
-    """What a solver found.
-
-    Attributes:
-        status: ``optimal``, ``infeasible``, ``unbounded``, ``limit`` or ``unsupported``.
-        values: by variable; empty without a point.
-        objective: None without a point.
-        how: which solver, in words.
-    """
-
-    status: str
-    values: Mapping[str, float] = field(default_factory=dict)
-    objective: float | None = None
-    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -243,8 +227,6 @@ class Formulation:
 
     def solve_linear(self) -> Solved:
         """Solve with HiGHS through :func:`scipy.optimize.milp`; ``unsupported`` for what is not linear."""
-        from .solving import solve_linear
-
         return solve_linear(self)
 
     def solve(self, *, seconds: float = 10.0, seed: int = 0) -> Solved:
@@ -258,8 +240,6 @@ class Formulation:
             Status ``optimal`` where the optimum is certain (HiGHS, enumeration), ``limit`` for the best point of
             local searches.
         """
-        from .solving import solve
-
         return solve(self, seconds=seconds, seed=seed)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The plain form of a formulation: its JSON schema, and a reader that takes what models make of it."""
+"""Plain data of formulations: the JSON schema, a reader that takes what models make of it, what a solver found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 _KINDS = {"continuous": "real", "float": "real", "int": "integer", "bool": "binary", "boolean": "binary"}
@@ -94,3 +95,20 @@ def _constraint(item: Any) -> dict[str, Any]:
     if not isinstance(item, Mapping) or "expression" not in item:
         raise TypeError(f"a constraint must be an object with an expression, got {item!r:.80}")
     return {"expression": str(item["expression"]), "meaning": str(item.get("meaning", ""))}
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a solver found.
+
+    Attributes:
+        status: ``optimal``, ``infeasible``, ``unbounded``, ``limit`` or ``unsupported``.
+        values: by variable; empty without a point.
+        objective: None without a point.
+        how: which solver, in words.
+    """
+
+    status: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    objective: float | None = None
+    how: str = ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +35,6 @@ def best_point(
     Returns:
         Values by variable, or None where no search ends feasible.
     """
-    from .solving import whole_neighbours
-
     rng = np.random.default_rng(seed)
     listed = [variable.name for variable in formulation.variables]
     whole = [variable.name for variable in formulation.variables if variable.whole]
@@ -136,3 +135,18 @@ def _gaps(formulation: Formulation) -> list[tuple[str, Callable[[dict[str, float
 
             found.append((item.relation.op, sides))
     return found
+
+
+def whole_neighbours(values: list[float], most: int = 64) -> Iterator[tuple[float, ...]]:
+    """The whole points around a point, nearest roundings first, at most ``most``.
+
+    Example:
+        >>> list(whole_neighbours([1.2, 3.0]))
+        [(1.0, 3.0), (2.0, 3.0)]
+    """
+    sides = []
+    for value in values:
+        near = float(round(value))
+        other = near + (1.0 if value > near else -1.0)
+        sides.append((near,) if abs(value - near) < 1e-6 else (near, other))
+    yield from itertools.islice(itertools.product(*sides), most)

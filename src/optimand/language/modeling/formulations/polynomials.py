@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from .expressions import Binary, ExpressionError, Kind, Name, Negative, Node, Number, evaluate, names, number_text
+from .expressions import evaluate, names, number_text, parse
+from .syntax import Binary, ExpressionError, Kind, Name, Negative, Node, Number
 
 Monomial = tuple[tuple[str, int], ...]
 Polynomial = dict[Monomial, float]
@@ -174,9 +175,15 @@ def linear_terms(found: Polynomial) -> tuple[dict[str, float], float]:
     return {monomial[0][0]: value for monomial, value in found.items() if monomial}, found.get(ONE, 0.0)
 
 
-def classify(node: Node) -> Kind:
-    """See :func:`optimand.language.modeling.formulations.expressions.classify`."""
-    found = fraction(node)
+def classify(expression: Node | str) -> Kind:
+    """What an expression is in its names: ``constant``, ``linear``, ``quadratic``, ``polynomial``, ``rational`` (a
+    quotient of polynomials) or ``general``.
+
+    Example:
+        >>> classify("x * (y + 1)"), classify("x / (x + y)"), classify("sqrt(x)")
+        ('quadratic', 'rational', 'general')
+    """
+    found = fraction(parse(expression) if isinstance(expression, str) else expression)
     if found is None:
         return "general"
     if constant(found[1]) is None:

@@ -8,19 +8,18 @@ optimum but not prove one.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from optimand.core.validation import check_int, check_number
 
 from .expressions import evaluate
+from .formulation_data import Solved
 from .polynomials import Polynomial, degree, linear, linear_terms
 
 if TYPE_CHECKING:
-    from .formulation import Formulation, Solved
+    from .formulation import Formulation
 
 MOST_POINTS = 2_000_000
 CHUNK = 200_000
@@ -28,8 +27,6 @@ _STATUS = {0: "optimal", 1: "limit", 2: "infeasible", 3: "unbounded"}
 
 
 def _solved(status: str, how: str, values: dict[str, float] | None = None, objective: float | None = None) -> Solved:
-    from .formulation import Solved
-
     return Solved(status, values or {}, objective, how)
 
 
@@ -291,18 +288,3 @@ def search(formulation: Formulation, *, seconds: float = 10.0, seed: int = 0, st
     if values is None:
         return _solved("limit", "local searches")
     return _solved("limit", "local searches", values, float(evaluate(formulation.objective_node, values)))
-
-
-def whole_neighbours(values: list[float], most: int = 64) -> Iterator[tuple[float, ...]]:
-    """The whole points around a point, nearest roundings first, at most ``most``.
-
-    Example:
-        >>> list(whole_neighbours([1.2, 3.0]))
-        [(1.0, 3.0), (2.0, 3.0)]
-    """
-    sides = []
-    for value in values:
-        near = float(round(value))
-        other = near + (1.0 if value > near else -1.0)
-        sides.append((near,) if abs(value - near) < 1e-6 else (near, other))
-    yield from itertools.islice(itertools.product(*sides), most)

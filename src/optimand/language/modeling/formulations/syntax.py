@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,7 +75,68 @@ class Relation:
     strict: bool = False
 
     def __str__(self) -> str:
-        from .expressions import to_text
-
         op = self.op[0] if self.strict else self.op
         return f"{to_text(self.left)} {op} {to_text(self.right)}"
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and all below it, in the order of writing."""
+    yield node
+    below: tuple[Node, ...] = ()
+    if isinstance(node, Negative):
+        below = (node.of,)
+    elif isinstance(node, Binary):
+        below = (node.left, node.right)
+    elif isinstance(node, Call):
+        below = node.args
+    for child in below:
+        yield from walk(child)
+
+
+def number_text(value: float) -> str:
+    """A number as Python reads it back, without a needless ``.0``."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+_LEVEL = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
+
+
+def to_text(node: Node, name: Callable[[str], str] = str, *, plain: bool = False) -> str:
+    """An expression as Python text with the fewest brackets.
+
+    Args:
+        node: the expression.
+        name: what to write for a name.
+        plain: write only what a solver's expressions understand: ``min`` and ``max`` through ``abs``, a power with a
+            variable exponent through ``exp`` and ``log``.
+    """
+
+    def write(part: Node, level: int) -> str:
+        if isinstance(part, Number):
+            return number_text(part.value)
+        if isinstance(part, Name):
+            return name(part.name)
+        if isinstance(part, Negative):
+            text, own = "-" + write(part.of, 3), 2
+        elif isinstance(part, Call):
+            if plain and part.function in ("min", "max"):
+                return _as_abs(part)
+            return f"{part.function}({', '.join(write(arg, 0) for arg in part.args)})"
+        else:
+            if plain and part.op == "**" and any(isinstance(below, Name) for below in walk(part.right)):
+                return f"exp({write(part.right, 3)} * log({write(part.left, 0)}))"
+            own = _LEVEL[part.op]
+            left = write(part.left, own + (part.op == "**"))
+            right = write(part.right, own + (part.op in "-/"))
+            text = f"{left} {part.op} {right}"
+        return f"({text})" if own < level else text
+
+    def _as_abs(call: Call) -> str:
+        sign = "+" if call.function == "max" else "-"
+        text = write(call.args[0], 0)
+        for arg in call.args[1:]:
+            other = write(arg, 0)
+            text = f"(({text}) + ({other}) {sign} abs(({text}) - ({other}))) / 2"
+        return f"({text})"
+
+    return write(node, 0)

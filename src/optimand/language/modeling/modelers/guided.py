@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from optimand.core.validation import OptimandError, check_int
 
 from ..answers.wording import mentions
-from ..benchmarks.grading import Tally
+from ..benchmarks.grading import UsageMeter
 from ..execution import Attempt, ModelingProblem, run_program
 from ..formulations.expressions import number_text
 from ..formulations.formulation import Constraint, Formulation, Variable
@@ -141,14 +141,14 @@ class Guided(Modeler):
     def _solve(self, problem: ModelingProblem | str, question: str, seed: int) -> Attempt:
         from optimand.language.llm.structured import ReplyError, ask
 
-        tally = Tally(self.chat)
+        meter = UsageMeter(self.chat)
         found = mentions(question)
         numbers = list(dict.fromkeys(form for m in found if m.data for form in (m.value,)))[:MOST_NUMBERS]
         rows = min(6, max(1, sum(m.limit != "" for m in found) + 1))
 
         def asked(messages: list[dict[str, str]], schema: dict[str, Any], role: str, most: int) -> Any:
             return ask(
-                tally, messages, schema, role=role, retries=0, max_tokens=min(most, self.max_tokens), seed=seed,
+                meter, messages, schema, role=role, retries=0, max_tokens=min(most, self.max_tokens), seed=seed,
                 temperature=self.temperature,
             )  # fmt: skip
 
@@ -163,10 +163,10 @@ class Guided(Modeler):
 
             if isinstance(error, ChatError):
                 raise
-            return Attempt("", "", {}, "parse_error", tally.usage, error=str(error), notes={"model": tally.model})
+            return Attempt("", "", {}, "parse_error", meter.usage, error=str(error), notes={"model": meter.model})
         code = formulation.program()
-        attempt = finished(code, run_program(code, self.sandbox), usage=tally.usage, formulation=formulation)
-        return replace(attempt, reply=json.dumps(filled), notes={"model": tally.model})
+        attempt = finished(code, run_program(code, self.sandbox), usage=meter.usage, formulation=formulation)
+        return replace(attempt, reply=json.dumps(filled), notes={"model": meter.model})
 
     def _naming(self, question: str) -> list[dict[str, str]]:
         system = "Name what must be decided in the problem: the things whose amounts are unknown. Reply with JSON."

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number
 
-from ..benchmarks.grading import Tally
+from ..benchmarks.grading import UsageMeter
 from ..execution import Attempt, Execution, ModelingProblem, Sandbox, extract_code, open_sandbox, run_program
 from ..formulations.formulation import Formulation, FormulationError
 from . import prompts
@@ -146,11 +146,11 @@ class ProgramModeler(Modeler):
         return [{"role": "user", "content": made}] if isinstance(made, str) else list(made)
 
     def _solve(self, problem: ModelingProblem | str, question: str, seed: int) -> Attempt:
-        messages, tally = self._messages(problem, question), Tally(self.chat)
+        messages, meter = self._messages(problem, question), UsageMeter(self.chat)
         attempt: Attempt | None = None
         seconds = 0.0
         for round_ in range(self.debug_rounds + 1):
-            result = tally.chat(
+            result = meter.chat(
                 messages,
                 temperature=self.temperature,
                 max_tokens=self.max_tokens,
@@ -160,8 +160,8 @@ class ProgramModeler(Modeler):
             code = extract_code(result.text)
             ran = run_program(code, self.sandbox)
             seconds += ran.seconds
-            attempt = finished(code, ran, reply=result.text, rounds=round_ + 1, usage=tally.usage)
-            attempt = replace(attempt, seconds=seconds, notes={"model": tally.model})
+            attempt = finished(code, ran, reply=result.text, rounds=round_ + 1, usage=meter.usage)
+            attempt = replace(attempt, seconds=seconds, notes={"model": meter.model})
             if attempt.status not in MENDABLE:
                 break
             fault = f"{attempt.status}: {attempt.error}"
@@ -217,12 +217,12 @@ class Structured(Modeler):
     def _solve(self, problem: ModelingProblem | str, question: str, seed: int) -> Attempt:
         from optimand.language.llm.structured import ReplyError, ask
 
-        messages, tally = prompts.formal(question, shots=self.shots), Tally(self.chat)
+        messages, meter = prompts.formal(question, shots=self.shots), UsageMeter(self.chat)
         attempt: Attempt | None = None
         for round_ in range(self.debug_rounds + 1):
             try:
                 data = ask(
-                    tally,
+                    meter,
                     messages,
                     self.schema,
                     role="modeling.formulate",
@@ -235,14 +235,14 @@ class Structured(Modeler):
                 )
             except ReplyError as error:
                 return Attempt(
-                    "", "", {}, "parse_error", tally.usage, reply=error.reply, error=str(error), rounds=round_ + 1,
-                    notes={"model": tally.model},
+                    "", "", {}, "parse_error", meter.usage, reply=error.reply, error=str(error), rounds=round_ + 1,
+                    notes={"model": meter.model},
                 )  # fmt: skip
             formulation = Formulation.from_dict(data)
             code = formulation.program()
             ran = run_program(code, self.sandbox)
-            attempt = finished(code, ran, usage=tally.usage, formulation=formulation, rounds=round_ + 1)
-            attempt = replace(attempt, reply=json.dumps(data), notes={"model": tally.model})
+            attempt = finished(code, ran, usage=meter.usage, formulation=formulation, rounds=round_ + 1)
+            attempt = replace(attempt, reply=json.dumps(data), notes={"model": meter.model})
             if attempt.status == "optimal":
                 break
             messages = [

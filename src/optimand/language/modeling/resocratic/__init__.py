@@ -8,88 +8,38 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .chats import ByteTokenizer, encode_chat, to_messages, write_chat_jsonl
-    from .decoder import TinyDecoder
-    from .duplicates import dedupe, similarities
-    from .finetuning import FineTuning, answer_loss, finetune
-    from .formal import Reading, read_formal
-    from .pools import Demonstration, load_pool, own_pool
-    from .scenarios import Fault, Scenario, ScenarioError, Section, check_scenario, explode, parse_scenario
-    from .simulated import SimulatedAuthor
-    from .synthesis import ReSocratic, SyntheticPair, sampling_plan
-    from .templates import TemplateGenerator, TemplateItem
+    from .chats import ByteTokenizer as ByteTokenizer
+    from .chats import encode_chat as encode_chat
+    from .chats import to_messages as to_messages
+    from .chats import write_chat_jsonl as write_chat_jsonl
+    from .decoder import TinyDecoder as TinyDecoder
+    from .duplicates import dedupe as dedupe
+    from .duplicates import similarities as similarities
+    from .finetuning import FineTuning as FineTuning
+    from .finetuning import answer_loss as answer_loss
+    from .finetuning import finetune as finetune
+    from .formal import Reading as Reading
+    from .formal import read_formal as read_formal
+    from .pools import Demonstration as Demonstration
+    from .pools import load_pool as load_pool
+    from .pools import own_pool as own_pool
+    from .scenarios import Fault as Fault
+    from .scenarios import Scenario as Scenario
+    from .scenarios import ScenarioError as ScenarioError
+    from .scenarios import Section as Section
+    from .scenarios import check_scenario as check_scenario
+    from .scenarios import explode as explode
+    from .scenarios import parse_scenario as parse_scenario
+    from .simulated import SimulatedAuthor as SimulatedAuthor
+    from .synthesis import ReSocratic as ReSocratic
+    from .synthesis import SyntheticPair as SyntheticPair
+    from .synthesis import sampling_plan as sampling_plan
+    from .templates import TemplateGenerator as TemplateGenerator
+    from .templates import TemplateItem as TemplateItem
 
-_HOMES = {
-    "ByteTokenizer": "chats",
-    "Demonstration": "pools",
-    "Fault": "scenarios",
-    "FineTuning": "finetuning",
-    "ReSocratic": "synthesis",
-    "Reading": "formal",
-    "Scenario": "scenarios",
-    "ScenarioError": "scenarios",
-    "Section": "scenarios",
-    "SimulatedAuthor": "simulated",
-    "SyntheticPair": "synthesis",
-    "TemplateGenerator": "templates",
-    "TemplateItem": "templates",
-    "TinyDecoder": "decoder",
-    "answer_loss": "finetuning",
-    "check_scenario": "scenarios",
-    "dedupe": "duplicates",
-    "encode_chat": "chats",
-    "explode": "scenarios",
-    "finetune": "finetuning",
-    "load_pool": "pools",
-    "own_pool": "pools",
-    "parse_scenario": "scenarios",
-    "read_formal": "formal",
-    "sampling_plan": "synthesis",
-    "similarities": "duplicates",
-    "to_messages": "chats",
-    "write_chat_jsonl": "chats",
-}
-
-__all__ = [
-    "ByteTokenizer",
-    "Demonstration",
-    "Fault",
-    "FineTuning",
-    "ReSocratic",
-    "Reading",
-    "Scenario",
-    "ScenarioError",
-    "Section",
-    "SimulatedAuthor",
-    "SyntheticPair",
-    "TemplateGenerator",
-    "TemplateItem",
-    "TinyDecoder",
-    "answer_loss",
-    "check_scenario",
-    "dedupe",
-    "encode_chat",
-    "explode",
-    "finetune",
-    "load_pool",
-    "own_pool",
-    "parse_scenario",
-    "read_formal",
-    "sampling_plan",
-    "similarities",
-    "to_messages",
-    "write_chat_jsonl",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from optimand.language.modeling.execution import Sandbox, run_program
 from optimand.language.modeling.formulations.formulation import Formulation
 
-from .drafts import numbers_in
+from .problem_specs import numbers_in
 from .scenarios import Scenario
 
 _WORDS = {

@@ -8,12 +8,12 @@ import numpy as np
 
 from optimand.language.modeling.formulations.formulation import Variable
 
-from .drafts import Column, Draft, Facts, Rule, identifier, joined
 from .linear_templates import total
-from .words import Words, vocabulary
+from .problem_specs import Column, Facts, ProblemSpec, Rule, identifier, joined
+from .vocabulary import VocabularySampler, vocabulary
 
 
-def transport(w: Words) -> Draft:
+def transport(w: VocabularySampler) -> ProblemSpec:
     """What to send from where to where."""
     s, t = w.number(2, 3), w.number(2, 3)
     cargo = w.rotating("cargo", 1)[0]
@@ -45,7 +45,7 @@ def transport(w: Words) -> Draft:
     intro += w.pick(" Costs are per tonne.", " The hauls are paid by the tonne.")
     columns = [Column(f"haul to {goal}", "$") for goal in goals]
     pairs = [(i, j) for i in range(s) for j in range(t)]
-    return Draft(
+    return ProblemSpec(
         intro[0].upper() + intro[1:],
         [Facts(w.pick("From", "Origin", "Yard"), origins, columns, cost)],
         w.pick("How many tonnes should go each way so that the cost is least?", "Find the cheapest plan of hauls."),
@@ -54,7 +54,7 @@ def transport(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def assignment(w: Words) -> Draft:
+def assignment(w: VocabularySampler) -> ProblemSpec:
     """Who does what."""
     subject, round_ = w.subject("team")
     n = w.number(3, 4)
@@ -79,7 +79,7 @@ def assignment(w: Words) -> Draft:
     ).format(place=subject["place"], town=w.town(), people=joined(people), tasks=joined(tasks))
     intro += w.pick(" Times are in minutes.", " All times count minutes.")
     columns = [Column(task) for task in tasks]
-    return Draft(
+    return ProblemSpec(
         intro, [Facts(w.pick("Person", "Name", "Who"), people, columns, minutes)],
         w.pick("Hand out the tasks so that the total time is least.", "Who should do what, for the least total time?"),
         tuple(Variable(name[p], f"whether {people[p[0]]} does the {tasks[p[1]]}", "binary") for p in pairs),
@@ -87,7 +87,7 @@ def assignment(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def fixed_charge(w: Words) -> Draft:
+def fixed_charge(w: VocabularySampler) -> ProblemSpec:
     """Which plants to open, and what each makes."""
     n = w.number(2, 4)
     maker, goods, _ = w.goods(1)
@@ -121,7 +121,7 @@ def fixed_charge(w: Words) -> Draft:
         "For its {goods} the {maker} {firm} may run sites in {plants}.",
     ).format(firm=w.firm(), person=w.person(), maker=maker, goods=goods[0], plants=joined(plants))
     columns = [Column("cost of opening", "$"), Column("cost per piece", "$"), Column("capacity", unit="pieces")]
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Plant", "Site", "Town"),
                plants, columns, [list(r) for r in zip(fixed, unit, size, strict=True)])],
@@ -132,7 +132,7 @@ def fixed_charge(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def shifts(w: Words) -> Draft:
+def shifts(w: VocabularySampler) -> ProblemSpec:
     """How many people begin with each shift of a cycle."""
     subject, round_ = w.subject("service")
     staff = subject["staff"][round_ % len(subject["staff"])]
@@ -163,7 +163,7 @@ def shifts(w: Words) -> Draft:
         "{periods} each lead a shift in the {place} at {town}. How many {staff} begin with each is to be settled.",
     ).format(place=subject["place"], town=w.town(), person=w.person(), staff=staff, periods=joined(periods))
     columns = [Column(f"need of {staff}"), Column("pay of one who begins then", "$")]
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Shift", "Begin"), periods, columns, [list(r) for r in zip(need, wage, strict=True)])],
         w.pick("The pay should sum to the least.", "Find the cheapest roster."),
@@ -173,7 +173,7 @@ def shifts(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def stock(w: Words) -> Draft:
+def stock(w: VocabularySampler) -> ProblemSpec:
     """What to make in each month, and what to keep."""
     n = w.number(3, 4)
     maker, goods, _ = w.goods(1)
@@ -207,7 +207,7 @@ def stock(w: Words) -> Draft:
         "A piece left at the end of a month costs ${} of storage. What should be made when, at the least total cost?",
     ).format(hold)
     columns = [Column("demand", unit="pieces"), Column("cost of making a piece", "$")]
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Month", "Time"), months, columns, [list(r) for r in zip(demand, cost, strict=True)])],
         goal,
@@ -217,6 +217,6 @@ def stock(w: Words) -> Draft:
     )  # fmt: skip
 
 
-PLANS: dict[str, Callable[[Words], Draft]] = {
+PLANS: dict[str, Callable[[VocabularySampler], ProblemSpec]] = {
     "transport": transport, "assignment": assignment, "fixed-charge": fixed_charge, "shifts": shifts, "stock": stock,
 }  # fmt: skip

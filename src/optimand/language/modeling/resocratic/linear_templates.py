@@ -8,8 +8,8 @@ import numpy as np
 
 from optimand.language.modeling.formulations.formulation import Variable
 
-from .drafts import Column, Draft, Facts, Rule, amount, identifier, joined, written
-from .words import Words
+from .problem_specs import Column, Facts, ProblemSpec, Rule, amount, identifier, joined, written
+from .vocabulary import VocabularySampler
 
 
 def total(coefficients: object, names: list[str]) -> str:
@@ -20,7 +20,7 @@ def total(coefficients: object, names: list[str]) -> str:
     return " + ".join(terms)
 
 
-def product_mix(w: Words) -> Draft:
+def product_mix(w: VocabularySampler) -> ProblemSpec:
     """How much of each good to make from scarce inputs."""
     n = w.number(2, 4)
     maker, goods, inputs = w.goods(n)
@@ -65,7 +65,7 @@ def product_mix(w: Words) -> Draft:
         "{person} runs a {maker} at {town} and offers {goods}.",
         "Next week the {firm} {maker} can turn out {goods}.",
     ).format(firm=w.firm(), maker=maker, town=w.town(), person=w.person(), goods=joined(goods))
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Product", "Article", "Good", "Line"),
                goods, columns, [[p, *r] for p, r in zip(profit, need, strict=True)])],
@@ -76,7 +76,7 @@ def product_mix(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def blend(w: Words) -> Draft:
+def blend(w: VocabularySampler) -> ProblemSpec:
     """The cheapest mixture that holds enough of everything."""
     subject, round_ = w.subject("blend")
     n, m = w.number(3, 4), w.number(2, 3)
@@ -120,7 +120,7 @@ def blend(w: Words) -> Draft:
         "A recipe for {product} is sought by {firm}; it may contain {parts}.",
     ).format(firm=w.firm(), town=w.town(), person=w.person(), product=subject["product"], parts=joined(parts))
     intro += w.pick(" Contents are in units per kg.", " What a kg holds is stated in units.")
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Ingredient", "Component", "Material"),
                parts, columns, [[c, *h] for c, h in zip(cost, holds.tolist(), strict=True)])],
@@ -131,7 +131,7 @@ def blend(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def choice(w: Words) -> Draft:
+def choice(w: VocabularySampler) -> ProblemSpec:
     """Which projects to take within two budgets."""
     subject, round_ = w.subject("investor")
     n = w.number(4, 6)
@@ -171,7 +171,7 @@ def choice(w: Words) -> Draft:
         "Applications have reached the {owner} in {town}: {projects}.",
     ).format(owner=subject["owner"], town=w.town(), person=w.person(), projects=joined(projects))
     columns = [Column("value", "$", "thousand"), Column("cost", "$", "thousand"), Column("work", unit="months")]
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Project", "Proposal", "Plan"),
                projects, columns, [list(row) for row in zip(value, cost, months, strict=True)])],
@@ -181,7 +181,7 @@ def choice(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def campaign(w: Words) -> Draft:
+def campaign(w: VocabularySampler) -> ProblemSpec:
     """How often to use each channel of advertising."""
     n = w.number(3, 4)
     channels = w.tagged(w.rotating("channels", n))
@@ -214,7 +214,7 @@ def campaign(w: Words) -> Draft:
         "A campaign for {product} from {town} can use {channels}.",
     ).format(firm=w.firm(), town=w.town(), person=w.person(), product=product, channels=joined(channels))
     columns = [Column("reach", unit="people"), Column("price", "$"), Column("offer", unit="bookings")]
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Channel", "Medium"), channels, columns, [list(r) for r in zip(reach, cost, most, strict=True)])],
         w.pick("The total reach should be largest.", "How should the bookings be made to reach the most people?"),
@@ -223,6 +223,6 @@ def campaign(w: Words) -> Draft:
     )  # fmt: skip
 
 
-MIXES: dict[str, Callable[[Words], Draft]] = {
+MIXES: dict[str, Callable[[VocabularySampler], ProblemSpec]] = {
     "product-mix": product_mix, "blend": blend, "choice": choice, "campaign": campaign,
 }  # fmt: skip

@@ -9,12 +9,12 @@ import numpy as np
 
 from optimand.language.modeling.formulations.formulation import Variable
 
-from .drafts import Column, Draft, Facts, Rule, identifier, joined
 from .linear_templates import total
-from .words import Words
+from .problem_specs import Column, Facts, ProblemSpec, Rule, identifier, joined
+from .vocabulary import VocabularySampler
 
 
-def box(w: Words) -> Draft:
+def box(w: VocabularySampler) -> ProblemSpec:
     """An open box on a square base, of given volume, with two prices of material.
 
     In whole metres: over the reals SCIP takes seconds to prove what is clear from a derivative.
@@ -43,7 +43,7 @@ def box(w: Words) -> Draft:
         "A square tank without a lid stores {content} near {town}: bottom {a}, sides {b}.",
     ).format(person=w.person(), town=town, firm=w.firm(), content=content, a=material[0], b=material[1])
     columns = [Column("price per square metre", "$")]
-    return Draft(
+    return ProblemSpec(
         intro, [Facts(w.pick("Material", "Part"), material, columns, [[floor], [wall]])],
         w.pick("Which side and height make {} and {} cheapest?", "Spend the least on {} and {}.").format(*material),
         (Variable("side", f"side of the base for {content} in metres", "integer"),
@@ -52,7 +52,7 @@ def box(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def fence(w: Words) -> Draft:
+def fence(w: VocabularySampler) -> ProblemSpec:
     """A rectangle along a wall: the cheapest fence around a given area."""
     ground, edge = w.tagged(w.rotating("grounds", 1))[0], w.tagged(w.rotating("edges", 1))[0]
     material = w.tagged(w.rotating("materials", 2), "finishes")
@@ -86,7 +86,7 @@ def fence(w: Words) -> Draft:
         "How long and how deep is the {} with the cheapest fence, if both flanks reach the {}?",
         "Front and both flanks of the {}, from the {} on, should cost the least.",
     ).format(ground, edge)
-    return Draft(
+    return ProblemSpec(
         intro, [Facts(w.pick("Part", "Fence"), rows, [Column("price per metre", "$")], [[front], [flank]])], goal,
         (Variable("length", f"length of the {ground} in metres"), Variable("depth",
             f"depth of the {ground} in metres")),
@@ -95,7 +95,7 @@ def fence(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def root_response(w: Words) -> Draft:
+def root_response(w: VocabularySampler) -> ProblemSpec:
     """A budget over channels whose effect grows with the root of the money."""
     n = w.number(2, 4)
     channels, product = w.tagged(w.rotating("channels", n)), w.rotating("contents", 1)[0]
@@ -118,7 +118,7 @@ def root_response(w: Words) -> Draft:
         "A channel wins its strength times the square root of the thousands spent on it. Win the most buyers.",
         "A channel brings its strength times the square root of its money, in thousands. The sum should be largest.",
     )
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Channel", "Medium"),
                channels, [Column("strength", unit="buyers")], [[e] for e in effect])],
@@ -128,7 +128,7 @@ def root_response(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def least_risk(w: Words) -> Draft:
+def least_risk(w: VocabularySampler) -> ProblemSpec:
     """Shares of funds with the least variance."""
     n = w.number(3, 4)
     funds = w.tagged(w.rotating("funds", n))
@@ -153,7 +153,7 @@ def least_risk(w: Words) -> Draft:
         "The variance is the sum of each fund's factor times the square of the thousands in it. Make it least.",
         "Find the least variance, which sums the squares of the thousands in each fund, times its factor.",
     )
-    return Draft(
+    return ProblemSpec(
         intro, [Facts(w.pick("Fund", "Paper"), funds, [Column("factor of variance")], [[v] for v in risk])], goal,
         tuple(Variable(x, f"thousands placed in {f}") for x, f in zip(names, funds, strict=True)),
         "minimize", " + ".join(f"{v}*{x}**2" for v, x in zip(risk, names, strict=True)), "Variance", rules,
@@ -161,6 +161,6 @@ def least_risk(w: Words) -> Draft:
     )  # fmt: skip
 
 
-SHAPES: dict[str, Callable[[Words], Draft]] = {
+SHAPES: dict[str, Callable[[VocabularySampler], ProblemSpec]] = {
     "box": box, "fence": fence, "root-response": root_response, "least-risk": least_risk,
 }  # fmt: skip

@@ -8,12 +8,12 @@ import numpy as np
 
 from optimand.language.modeling.formulations.formulation import Variable
 
-from .drafts import Column, Draft, Facts, Rule, amount, identifier, joined, written
 from .linear_templates import total
-from .words import Words
+from .problem_specs import Column, Facts, ProblemSpec, Rule, amount, identifier, joined, written
+from .vocabulary import VocabularySampler
 
 
-def ratio(w: Words) -> Draft:
+def ratio(w: VocabularySampler) -> ProblemSpec:
     """The largest profit for each hour of work."""
     n = w.number(2, 3)
     maker, goods, inputs = w.goods(n, wares=True)
@@ -53,7 +53,7 @@ def ratio(w: Words) -> Draft:
         Column(f"{scarce} per piece", unit=unit), Column("minimum", unit="pieces"),
     ]  # fmt: skip
     values = [list(row) for row in zip(profit, hours, need, least, strict=True)]
-    return Draft(
+    return ProblemSpec(
         intro, [Facts(w.pick("Product", "Article", "Line"), goods, columns, values)],
         w.pick("How many of each give the largest total profit divided by the total hours of work?",
                "Make the quotient of all profit and all hours of work as large as possible."),
@@ -62,7 +62,7 @@ def ratio(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def falling_price(w: Words) -> Draft:
+def falling_price(w: VocabularySampler) -> ProblemSpec:
     """Amounts to sell when the price falls with the amount."""
     n = w.number(2, 3)
     maker, goods, inputs = w.goods(n)
@@ -97,7 +97,7 @@ def falling_price(w: Words) -> Draft:
         "All pieces of a kind sell at the price that is left after the fall for all of them. Find the largest revenue.",
         "A kind's price is that of its first piece less its fall times the pieces sold. The revenue should be largest.",
     )
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Kind", "Product"),
                goods, columns, [list(r) for r in zip(top, slope, need, most, strict=True)])],
@@ -106,7 +106,7 @@ def falling_price(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def crews(w: Words) -> Draft:
+def crews(w: VocabularySampler) -> ProblemSpec:
     """How many lines to run, and how many people on each."""
     maker, goods, _ = w.goods(2)
     lines = [identifier(good, "lines") for good in goods]
@@ -146,7 +146,7 @@ def crews(w: Words) -> Draft:
         Column("greatest number of lines"), Column("greatest number of people on a line"),
     ]  # fmt: skip
     values = [list(row) for row in zip(gain, power, most_lines, most_people, strict=True)]
-    return Draft(
+    return ProblemSpec(
         intro, [Facts(w.pick("Product", "Line"), goods, columns, values)],
         w.pick("The total gain in a day should be largest.", "Which plan earns the most in a day?"),
         (*(Variable(x, f"number of lines for {g}", "integer") for x, g in zip(lines, goods, strict=True)),
@@ -155,7 +155,7 @@ def crews(w: Words) -> Draft:
     )  # fmt: skip
 
 
-def slowest(w: Words) -> Draft:
+def slowest(w: VocabularySampler) -> ProblemSpec:
     """People on stations so that the later of two orders is ready early."""
     n = w.number(3, 4)
     maker, goods, _ = w.goods(2, wares=True)
@@ -191,7 +191,7 @@ def slowest(w: Words) -> Draft:
         "Ordered are {} {} and {} {}. How soon can the later order be ready, with all workshops at work together?",
         "For orders of {} {} and {} {}, find the least number of weeks until both are done; all work in parallel.",
     ).format(order[0], goods[0], order[1], goods[1])
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Workshop", "Site"),
                stations, columns, [[*r, m] for r, m in zip(rate, most, strict=True)])],
@@ -215,7 +215,7 @@ def _best_lots(
     return best, [int(k) + 1 for k in at], int((cost <= best * (1 + 1e-9)).sum()) == 1
 
 
-def lots(w: Words) -> Draft:
+def lots(w: VocabularySampler) -> ProblemSpec:
     """How much to order at a time, with room for all lots.
 
     The orders in a year are variables of their own: SCIP 10.0 takes quotients that differ in their constant for
@@ -263,7 +263,7 @@ def lots(w: Words) -> Draft:
         "Half a lot is in stock on average. Which lots give the least yearly cost of orders and stock?",
         "The yearly cost, of orders and of the stock (half of each lot on average), should be least.",
     )
-    return Draft(
+    return ProblemSpec(
         intro,
         [Facts(w.pick("Article", "Ware"),
                goods, columns, [list(r) for r in zip(demand, order, keep, most, strict=True)])],
@@ -275,6 +275,6 @@ def lots(w: Words) -> Draft:
     )  # fmt: skip
 
 
-WHOLE: dict[str, Callable[[Words], Draft]] = {
+WHOLE: dict[str, Callable[[VocabularySampler], ProblemSpec]] = {
     "ratio": ratio, "falling-price": falling_price, "crews": crews, "slowest": slowest, "lots": lots,
 }  # fmt: skip

@@ -14,7 +14,7 @@ from optimand.language.modeling.formulations.formulation import Constraint, Form
 from optimand.language.modeling.formulations.solving import tightened
 
 if TYPE_CHECKING:
-    from .drafts import Draft
+    from .problem_specs import ProblemSpec
 
 MOST_POINTS = 2_000_000
 
@@ -36,11 +36,11 @@ class Optimum:
     how: str
 
 
-def find_optimum(draft: Draft) -> Optimum | None:
+def find_optimum(spec: ProblemSpec) -> Optimum | None:
     """The optimum by the template's own formula, HiGHS or all points; None where there is none."""
-    formulation = draft.formulation()
-    if draft.exact is not None:
-        return Optimum(float(draft.exact), {k: float(v) for k, v in draft.point.items()}, draft.unique, "template")
+    formulation = spec.formulation()
+    if spec.exact is not None:
+        return Optimum(float(spec.exact), {k: float(v) for k, v in spec.point.items()}, spec.unique, "template")
     if formulation.kind == "linear":
         return linear_optimum(formulation)
     return enumerated_optimum(formulation)

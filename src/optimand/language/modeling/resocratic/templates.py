@@ -18,10 +18,10 @@ from optimand.core.validation import check_choice, check_int
 from optimand.language.modeling.execution import TYPES, ModelingProblem
 from optimand.language.modeling.formulations.formulation import Formulation
 
-from .drafts import Draft
 from .optima import Optimum, find_optimum
+from .problem_specs import ProblemSpec
 from .scenarios import Scenario
-from .words import Words
+from .vocabulary import VocabularySampler
 
 if TYPE_CHECKING:
     from optimand.language.modeling.execution import Sandbox
@@ -146,33 +146,33 @@ class TemplateGenerator:
         turn, which = divmod(index, len(names))
         turn = 2 * turn + type.endswith("-table")
         name = names[which]
-        found: tuple[Draft, Optimum] | None = None
-        for attempt in itertools.count():  # a draft without a feasible point is rare, one after another rarer
+        found: tuple[ProblemSpec, Optimum] | None = None
+        for attempt in itertools.count():  # a specification without a feasible point is rare, one after another rarer
             rng = np.random.default_rng([self.seed, TYPES.index(type), index, attempt])
-            draft = templates[name](Words(self.seed, turn, rng, which + (100 if linear else 200)))
-            optimum = find_optimum(draft)
+            spec = templates[name](VocabularySampler(self.seed, turn, rng, which + (100 if linear else 200)))
+            optimum = find_optimum(spec)
             if optimum is not None and abs(optimum.objective) > 1e-9:
-                found = (draft, optimum) if optimum.unique or found is None else found
+                found = (spec, optimum) if optimum.unique or found is None else found
             if found is not None and (found[1].unique or attempt + 1 >= _ATTEMPTS):
                 break
         assert found is not None  # the loop ends with one
-        draft, optimum = found
-        return self._finish(draft, optimum, name, index, type)
+        spec, optimum = found
+        return self._finish(spec, optimum, name, index, type)
 
-    def _finish(self, draft: Draft, optimum: Optimum, name: str, index: int, type: str) -> TemplateItem:
+    def _finish(self, spec: ProblemSpec, optimum: Optimum, name: str, index: int, type: str) -> TemplateItem:
         styles = [np.random.default_rng([self.seed, TYPES.index(type), index, 1000 + k]) for k in range(2)]
         return TemplateItem(
             f"template-{self.seed}-{type}-{index}",
             type,
             name,
-            draft.question(styles[0], table=False),
-            draft.question(styles[1], table=True),
-            draft.formulation(),
-            draft.scenario(),
+            spec.question(styles[0], table=False),
+            spec.question(styles[1], table=True),
+            spec.formulation(),
+            spec.scenario(),
             optimum.objective,
             optimum.values,
             optimum.unique,
-            draft.target,
+            spec.target,
         )
 
     def items(self, n: int, type: str | None = None) -> Iterator[TemplateItem]:

@@ -26,7 +26,6 @@ _FILES = (
     "/proc/sys/kernel/osrelease", "/sys/devices/system/cpu", "/sys/devices/system/node",
     "/sys/kernel/mm/transparent_hugepage",
 )  # fmt: skip
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/urandom", "/dev/random")
 
 
 def main(fd: int) -> None:
@@ -120,7 +119,7 @@ def _mounts(config: dict[str, Any], layers: list[str], missing: dict[str, str]) 
     try:
         if "root" in config["without"]:
             raise OSError("switched off")
-        if root.enter(folder, config["readable"], DEVICES, size, files):
+        if root.enter(folder, config["readable"], landlock.DEVICES, size, files):
             layers.append("private /proc")
         layers += ["private root", "scratch in memory"]
         return

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from .linux import syscall
 
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/urandom", "/dev/random")
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on every architecture
 _READ = 1 << 2 | 1 << 3  # read a file, list a folder
 _WRITE = 1 << 1 | 1 << 14  # write a file, truncate it

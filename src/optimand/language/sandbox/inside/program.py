@@ -18,7 +18,7 @@ import traceback
 import types
 from typing import Any
 
-from . import codec, keeper, landlock, linux, seccomp
+from . import codec, landlock, linux, seccomp
 
 READY = b"ready\n"  # the first thing in the answer, written before the program runs
 FILENAME = "<program>"
@@ -93,7 +93,7 @@ def isolate(job: dict[str, Any], layers: list[str]) -> None:
     if linux.LINUX:
         linux.no_new_privileges()
         if "landlock" in layers:
-            landlock.restrict(job["readable"], keeper.DEVICES, job["scratch"])
+            landlock.restrict(job["readable"], landlock.DEVICES, job["scratch"])
         linux.drop_capabilities()
         linux.set_dumpable("process namespace" not in layers)
         linux.die_with_parent()

@@ -24,16 +24,16 @@ from ..optimizers.values import name_of
 from .brackets import Bracketing, Point, Seen, bracket, secant, went_wrong
 from .comparisons import Comparisons, leads_ahead
 from .coordinates import Coordinates
+from .feedback_parsing import ParsedFeedback, parse_feedback
 from .hints import Hints
 from .influence import Signs, checked_signs, influence
-from .readings import Reading, read_feedback
 from .trials import Trials
 
 if TYPE_CHECKING:
     from ..tracing.graph import TraceGraph
     from ..tracing.nodes import ParameterNode
 
-Parser = Callable[[Any, Collection[str]], Reading]
+Parser = Callable[[Any, Collection[str]], ParsedFeedback]
 NUDGE = 0.05  # of a range's width: how far a replay moves a number to see the sign of its influence
 STAY = 3  # steps without anything left to try, before the bracket's other end is looked at again
 
@@ -45,8 +45,8 @@ class HeuristicProposer(Optimizer):
         parameters: trainable parameters; ``minimum`` and ``maximum`` bound the search where they are given.
         seed: of the random choices, >= 0.
         mask: do not look at the graph, nor at the output: only the parameters' values and the feedback.
-        parser: reads a feedback, ``parser(feedback, names of parameters) -> Reading``; see
-            :func:`read_feedback <optimand.language.workflows.heuristic.readings.read_feedback>`.
+        parser: reads a feedback, ``parser(feedback, names of parameters) -> ParsedFeedback``; see
+            :func:`parse_feedback <optimand.language.workflows.heuristic.feedback_parsing.parse_feedback>`.
         step: first step in units of a range's width, in (0, 1]; of a number without bounds the first step itself.
         operators: signs of influence of operators that the graph's analysis does not know, by the name in their
             description: ``{"demand": (-1, 1)}`` for one that falls with its first argument and grows with its second.
@@ -79,7 +79,7 @@ class HeuristicProposer(Optimizer):
         *,
         seed: int = 0,
         mask: bool = False,
-        parser: Parser = read_feedback,
+        parser: Parser = parse_feedback,
         step: float = 0.25,
         operators: Mapping[str, Sequence[int | None]] | None = None,
         replays: bool = True,
@@ -127,13 +127,13 @@ class HeuristicProposer(Optimizer):
         if options:
             raise TypeError(f"propose takes no options here, got {', '.join(options)}")
         graph = self.feedback_graph()
-        reading = self.parser(graph.feedback, self._names())
+        parsed = self.parser(graph.feedback, self._names())
         fresh = self._output is not graph.output
         self._output = graph.output
         point, listed = self._coordinates.read()
         if fresh:
             self._offered = set()
-        found, note = self._next(graph, reading, point, listed, fresh)
+        found, note = self._next(graph, parsed, point, listed, fresh)
         proposal: Proposal = {}
         if found is not None:
             self._offered.add(found[0])
@@ -143,7 +143,7 @@ class HeuristicProposer(Optimizer):
                 for parameter, value in self._coordinates.values(*found).items()
                 if id(parameter) in movable and not _equal(value, parameter.data)
             }
-        self._log(proposal, reading, note)
+        self._log(proposal, parsed, note)
         return proposal
 
     def observe(self, values: Mapping[ParameterNode, Any], score: float) -> None:
@@ -162,30 +162,30 @@ class HeuristicProposer(Optimizer):
             self._trials.tell(*place, float(score))
 
     def _next(
-        self, graph: TraceGraph, reading: Reading, point: Point, listed: tuple[int, ...], fresh: bool
+        self, graph: TraceGraph, parsed: ParsedFeedback, point: Point, listed: tuple[int, ...], fresh: bool
     ) -> tuple[tuple[Point, tuple[int, ...]] | None, str]:
-        if reading.done:
+        if parsed.done:
             return None, "the feedback says that the output is right"
-        hints = self._by_axis(reading.hints)
-        scored = reading.score is not None or (reading.failed and self._trials.best is not None)
+        hints = self._by_axis(parsed.hints)
+        scored = parsed.score is not None or (parsed.failed and self._trials.best is not None)
         if hints:
             if fresh:
                 self._hints.tell(point, hints)
             return (self._hints.next(point), listed), ""
-        if reading.direction or (reading.failed and not scored):
-            return self._by_direction(graph, reading, point, listed, fresh)
+        if parsed.direction or (parsed.failed and not scored):
+            return self._by_direction(graph, parsed, point, listed, fresh)
         if scored:
             if fresh:
-                self._trials.tell(point, listed, -np.inf if reading.score is None else reading.score)
+                self._trials.tell(point, listed, -np.inf if parsed.score is None else parsed.score)
             found = self._trials.ask()
             return found, "" if found is not None else "everything that can be listed was tried"
         return None, f"nothing to read in the feedback {graph.feedback!r:.80}"
 
     def _by_direction(
-        self, graph: TraceGraph, reading: Reading, point: Point, listed: tuple[int, ...], fresh: bool
+        self, graph: TraceGraph, parsed: ParsedFeedback, point: Point, listed: tuple[int, ...], fresh: bool
     ) -> tuple[tuple[Point, tuple[int, ...]] | None, str]:
         if fresh:
-            self._remember(graph, reading, point, listed)
+            self._remember(graph, parsed, point, listed)
         seen = [s for s in self._seen if s.options == listed]
         seen = self._compared.beyond(seen, listed) + seen
         signs, certain = self._signs(graph, seen, point)
@@ -193,7 +193,7 @@ class HeuristicProposer(Optimizer):
         found = self._brackets.next(seen, signs, certain=certain, offered=offered) if point else None
         if found is not None:
             if leads_ahead(seen, self._coordinates.ranges, signs, point, found):
-                self._compared.moved((point, listed), (found, listed), reading.direction, reading.score)
+                self._compared.moved((point, listed), (found, listed), parsed.direction, parsed.score)
             self._stayed = 0
             return (found, listed), ""
         combination = self._other_options(listed)
@@ -205,11 +205,11 @@ class HeuristicProposer(Optimizer):
             return (ends[1], listed), "nothing is left to try: the bracket's other end once more"
         return None, "nothing is left to try: the numbers are settled"
 
-    def _remember(self, graph: TraceGraph, reading: Reading, point: Point, listed: tuple[int, ...]) -> None:
-        output = None if self.mask or reading.failed else _output_of(graph)
-        now = Seen(point, reading.direction, reading.failed, output, listed)
+    def _remember(self, graph: TraceGraph, parsed: ParsedFeedback, point: Point, listed: tuple[int, ...]) -> None:
+        output = None if self.mask or parsed.failed else _output_of(graph)
+        now = Seen(point, parsed.direction, parsed.failed, output, listed)
         against = [i for i, s in enumerate(self._seen) if (s.point, s.options) == (point, listed)]
-        if any(self._seen[i].direction != reading.direction for i in against):
+        if any(self._seen[i].direction != parsed.direction for i in against):
             # The same values were wanted the other way before: the target moves, so earlier feedback is void.
             self._seen = self._seen[max(against) + 1 :]
             self._compared.forget()
@@ -236,7 +236,7 @@ class HeuristicProposer(Optimizer):
 
     def _look_by_replay(self, graph: TraceGraph, signs: Signs, point: Point) -> Signs:
         """Signs at ``point`` of the coordinates that have none, one recomputation of the graph each."""
-        from ..tracing.graph import replay
+        from ..tracing.replaying import replay
 
         found: Signs = [None] * len(signs)
         here = _output_of(graph)
@@ -284,7 +284,7 @@ class HeuristicProposer(Optimizer):
                     found[axis] = hints[name]
         return found
 
-    def _log(self, proposal: Proposal, reading: Reading, note: str) -> None:
+    def _log(self, proposal: Proposal, parsed: ParsedFeedback, note: str) -> None:
         self.steps += 1
         notes = [note] if note else []
         if self.frozen:
@@ -294,7 +294,7 @@ class HeuristicProposer(Optimizer):
                 self.steps,
                 proposed={name_of(parameter): value for parameter, value in proposal.items()},
                 notes=tuple(notes),
-                terminated=reading.done,
+                terminated=parsed.done,
             )
         )
 

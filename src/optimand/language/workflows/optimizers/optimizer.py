@@ -41,7 +41,7 @@ class Optimizer:
         parameters: trainable parameters, each once; a mapping whose values they are; or a module, for its own.
         policy: ``reject`` or ``round`` a fraction where an integer is needed.
         propagator: what ``backward`` sends; None for the graph itself, see
-            :class:`GraphPropagator <optimand.language.workflows.tracing.graph.GraphPropagator>`.
+            :class:`GraphPropagator <optimand.language.workflows.tracing.propagators.GraphPropagator>`.
         log_size: how many reports are kept, >= 1.
 
     Attributes:
@@ -93,7 +93,7 @@ class Optimizer:
             feedback: a text, a score, or whatever the propagator carries.
             retain_graph: keep the graph for another ``backward``.
         """
-        from ..tracing.graph import backward
+        from ..tracing.feedback import backward
 
         backward(target, feedback, propagator=self.propagator, retain_graph=retain_graph)
 
@@ -103,7 +103,8 @@ class Optimizer:
         Raises:
             OptimandError: none has received any, or feedback of several targets differs.
         """
-        from ..tracing.graph import TraceGraph, received
+        from ..tracing.feedback import received
+        from ..tracing.graph import TraceGraph
 
         total = received(self.trainable)
         # A graph propagator with rules of its own delivers its graphs as messages.

@@ -142,7 +142,7 @@ class _Written:
 
 
 def _type_name(node: Any) -> str:
-    from ..tracing.exceptions import ExceptionNode
+    from ..tracing.base import ExceptionNode
 
     return "exception" if isinstance(node, ExceptionNode) else type(node.data).__name__
 

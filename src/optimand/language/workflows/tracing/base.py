@@ -18,8 +18,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from optimand.core.validation import OptimandError
+
+from .feedback import Receiver
 from .operators import Operators, spread
-from .receiving import Receiver
+from .packing import CONTAINERS, nodes_in, rebuild
 from .tape import SERIAL, STATE, Operator, identifier
 
 if TYPE_CHECKING:
@@ -206,9 +209,7 @@ class Node(Operators, Receiver):
         try:
             value = op.function(*values)  # type: ignore[misc]
         except Exception as error:
-            from .exceptions import failed
-
-            raise failed(op, inputs, error) from error
+            raise _failed(op, inputs, error) from error
         return made(state, op, value, inputs, level + 1)
 
     def _run_call(self, op: Operator, first: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -229,9 +230,7 @@ class Node(Operators, Receiver):
                 raise TypeError(f"{op!r} takes no free arguments")
             value = op.function(*positional, **named)
         except Exception as error:
-            from .exceptions import failed
-
-            raise failed(op, inputs, error) from error
+            raise _failed(op, inputs, error) from error
         return made(state, op, value, inputs, 1 + max(item._level for item in inputs.values()))
 
 
@@ -310,14 +309,115 @@ class MessageNode(Node):
         return self._op
 
 
+class ExecutionError(OptimandError):
+    """A workflow stopped at an exception; :attr:`exception_node` is where feedback on it starts."""
+
+    def __init__(self, exception_node: ExceptionNode) -> None:
+        super().__init__(str(exception_node._data))
+        self.exception_node = exception_node
+
+    @property
+    def node(self) -> ExceptionNode:
+        """The same node."""
+        return self.exception_node
+
+
+class ExceptionNode(MessageNode):
+    """An exception of a workflow as a node: its value is ``(ErrorType) message``, its parents the inputs.
+
+    Args:
+        value: the exception, or its text ``(ErrorType) message``.
+        inputs, description, info, name: as of :class:`MessageNode`.
+        operator: what raised it.
+    """
+
+    __slots__ = ()
+
+    _role = "exception"
+
+    def __init__(
+        self,
+        value: BaseException | str,
+        *,
+        inputs: Mapping[str, Node] | Sequence[Node],
+        description: str = "[exception] The operator raised an exception.",
+        info: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        operator: Operator | None = None,
+    ) -> None:
+        text = value if isinstance(value, str) else f"({type(value).__name__}) {value}"
+        super().__init__(text, inputs=inputs, description=description, info=info, name=name)
+        if operator is not None:  # for replays on inputs that raise nothing
+            self._op = Operator(
+                "exception", description, operator.function, static=operator.static, rerun=operator.rerun
+            )
+
+    def create_feedback(self, style: str = "simple") -> str:
+        """The exception as feedback.
+
+        Args:
+            style: ``simple`` for ``(ErrorType) message``; ``full`` for the source with the failing line marked, of each
+                of the user's functions that the exception passed through, and then that text.
+
+        Example:
+            >>> from optimand.language.workflows.tracing.nodes import node
+            >>> try:
+            ...     node(1) / 0
+            ... except ExecutionError as error:
+            ...     error.exception_node.create_feedback()
+            '(ZeroDivisionError) division by zero'
+        """
+        if style not in ("simple", "full"):
+            raise ValueError(f"style must be 'simple' or 'full', got {style!r}")
+        comment = self.info.get("error_comment")
+        return str(comment) if style == "full" and comment else str(self._data)
+
+
+def _failed(operator: Operator, inputs: dict[str, Any], error: Exception) -> ExecutionError:
+    """What to raise when an operator raised."""
+    if isinstance(error, ExecutionError):
+        return error
+    return ExecutionError(
+        ExceptionNode(
+            error,
+            inputs=inputs,
+            description=f"[exception] The operator {operator.name} raised an exception.",
+            name="exception_" + operator.name,
+            operator=operator,
+        )
+    )
+
+
 def wrap(value: Any, name: str | None = None) -> Node:
     """The value as a node: itself if it is one, a node of a container's values if it holds nodes, else a constant."""
     if isinstance(value, Node):
         return value
-    if isinstance(value, list | tuple | dict | set | frozenset):
-        from .packing import pack
-
-        packed = pack(value)
+    if isinstance(value, CONTAINERS):
+        packed = _pack(value)
         if packed is not None:
             return packed
     return Node(value, name=name)
+
+
+def _pack(value: Any) -> MessageNode | None:
+    """A node of a container's values whose parents are the nodes inside; None if there are none."""
+    inside = nodes_in(value)
+    if not inside:
+        return None
+    data = rebuild(value, {id(item): item._data for item in inside})
+    state = STATE.get()
+    if state.scope is not None and state.scope.strict:
+        state.scope.reads.extend(inside)
+    inputs = {f"item_{i}": item for i, item in enumerate(inside)}
+    packed = made(state, PACK, data, inputs, 1 + max(item._level for item in inside))
+    if state.tracing:
+        packed._set_extra("template", value)
+    return packed
+
+
+def _repack(packed: MessageNode, values: dict[str, Any]) -> Any:
+    inside = {id(item): values[key] for key, item in packed._inputs.items()}
+    return rebuild(packed._get_extra("template"), inside)
+
+
+PACK = Operator("pack", "[pack] A container made of these items.", None, rerun=_repack)

@@ -13,6 +13,7 @@ Reference: arXiv 2406.16218, Section 2.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import threading
@@ -28,7 +29,7 @@ from .calls import EVAL_TEXT, Call, run_code, run_coroutine
 from .packing import unwrap
 from .parameters import CodeParameter
 from .sources import signature_of, source_of
-from .tape import STATE, Operator
+from .tape import STATE, Operator, identifier
 
 _STATE_KEY = "_bundled_state"
 _lock = threading.Lock()
@@ -158,7 +159,7 @@ class Bundled:
             "line_number": None if self.source is None else self.source.line,
         }
         self.operator = Operator(
-            "eval" if trainable else _identifier(self.name),
+            "eval" if trainable else identifier(self.name),
             f"{EVAL_TEXT} Here it is the function {self.name}. {doc}".strip() if trainable else description,
             static=static,
             rerun=self._rerun,
@@ -283,8 +284,6 @@ class _InstanceState:
             return self.codes[key]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _InstanceState:
-        import copy
-
         other = _InstanceState(0, copy.deepcopy(self.codes, memo))
         other.owner = None  # whoever asks first
         return other
@@ -315,8 +314,6 @@ def _state_of(instance: Any, name: str) -> _InstanceState:
             state.owner = id(instance)
         elif state.owner != id(instance):
             # A shallow copy shares its original's attributes, but each instance has parameters of its own.
-            import copy
-
             copied = {key: copy.copy(parameter) for key, parameter in state.codes.items()}
             state = attributes[_STATE_KEY] = _InstanceState(id(instance), copied)
     return state
@@ -337,9 +334,3 @@ def self_node(instance: Any) -> Node:
             state.self_index = found._index
             state.self_node = weakref.ref(found)
     return found
-
-
-def _identifier(name: str) -> str:
-    from .tape import identifier
-
-    return identifier(name)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from optimand.core.validation import OptimandError
 
-from .base import MessageNode, Node, made, wrap
-from .exceptions import ExceptionNode, ExecutionError
+from .base import ExceptionNode, ExecutionError, MessageNode, Node, made, wrap
+from .graph import ancestors
 from .packing import unwrap
 from .parameters import CodeParameter, ParameterNode
 from .running import CodeFailure, call_sandboxed, compile_trusted, known_sources
@@ -239,8 +239,6 @@ class Call:
         if not self.state.tracing or not (inner is not None or external or scope.codes):
             return
         hidden: dict[int, ParameterNode] = {id(item): item for item in scope.codes if item is not self.parameter}
-        from .graph import ancestors
-
         for start in (*external, *([] if inner is None else [inner])):
             for item in ancestors(start):
                 if isinstance(item, ParameterNode):

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from optimand.core.validation import check_choice, check_int
 from optimand.language.llm.secrets import redact
 
-from .base import Node
 from .layout import Layout
 from .roles import Roles, value_summary
 
 if TYPE_CHECKING:
+    from .base import Node
     from .graph import TraceGraph
 
 WIDTH, HEIGHT, GAP, STEP, MARGIN = 138, 44, 16, 46, 16

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import MessageNode, Node, wrap
-from .exceptions import ExceptionNode, ExecutionError
+from .base import ExceptionNode, ExecutionError, MessageNode, Node, wrap
 from .operators import IDENTITY
 from .packing import nodes_in, unwrap
 from .parameters import CodeParameter, ParameterNode

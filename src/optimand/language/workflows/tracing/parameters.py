@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from optimand.core.validation import check_choice, check_int, check_number
 
 from .base import Node
+from .feedback import received
 
 if TYPE_CHECKING:
     from .graph import TraceGraph
@@ -50,6 +51,8 @@ class ParameterNode(Node):
     """
 
     __slots__ = ("_trainable", "choices", "constraint", "kind", "max_length", "maximum", "minimum", "schema")
+
+    _role = "parameter"
 
     def __init__(
         self,
@@ -134,8 +137,6 @@ class ParameterNode(Node):
         Raises:
             GraphError: two passes brought different feedback.
         """
-        from .graph import received
-
         return received((self,))
 
     def messages(self) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optimand.core.validation import OptimandError
 
 from .base import MessageNode, Node
+from .graph import ancestors
 
 if TYPE_CHECKING:
     from .graph import TraceGraph
@@ -64,8 +65,6 @@ def _run(item: MessageNode, fresh: Mapping[int, Any]) -> Any:
     values = {key: fresh.get(id(parent), parent._data) for key, parent in item._inputs.items()}
     inner = item._get_extra("inner")
     if inner is not None:
-        from .graph import ancestors
-
         copies: Mapping[str, Node] = item._get_extra("inner_inputs")
         given = {id(copies[key]): value for key, value in values.items() if key in copies}
         nodes = ancestors(inner)

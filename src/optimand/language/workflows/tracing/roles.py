@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from .base import MessageNode, Node
-from .tape import Operator
-
 if TYPE_CHECKING:
+    from .base import Node
     from .graph import TraceGraph
+    from .tape import Operator
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -82,11 +81,9 @@ class Roles:
 
     def of(self, item: Node) -> str:
         """``variable``, ``input``, ``other``, ``output`` or ``exception``."""
-        from .exceptions import ExceptionNode
-
         if item.trainable:
             return "variable"
-        if isinstance(item, ExceptionNode):
+        if item._role == "exception":
             return "exception"
         if item is self.graph.output:
             return "output"
@@ -105,9 +102,9 @@ class Roles:
         return self._operators[key]
 
     def _line(self, item: Node) -> str:
-        assert isinstance(item, MessageNode)
+        assert item._op is not None
         name = self.graph.name
         arguments = ", ".join(f"{key}={name(parent)}" for key, parent in item._inputs.items())
         hidden = ", ".join(name(parameter) for parameter in item.hidden)
         note = f"  # depends on {hidden}, too" if hidden else ""
-        return f"{name(item)} = {self.label(item.operator)}({arguments}){note}"
+        return f"{name(item)} = {self.label(item._op)}({arguments}){note}"

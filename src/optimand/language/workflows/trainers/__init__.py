@@ -14,98 +14,42 @@ Reference: arXiv 2406.16218 (Trace), and the trainers of the maintained fork of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .candidates import Candidate, CandidateHeap, confidence_bounds, ucb_score
-    from .guides import Guide, GuideError, SampleError, exact_match, function_tests, numeric_tolerance, weighted
-    from .minibatch import AggregatedUpdate, Minibatch
-    from .pareto import contributions, dominates, hypervolume, nondominated
-    from .pareto_search import ParetoSearch
-    from .priority import PrioritySearch, ScoreRegressor
-    from .results import TrainingResult
-    from .rollouts import Rollout, batchify, mean_score, roll_out
-    from .samples import Batches, Sample, read_dataset
-    from .search import BasicSearch, BeamSearch
-    from .trainer import Trainer
-    from .ucb import UCBSearch
+    from .candidates import Candidate as Candidate
+    from .candidates import CandidateHeap as CandidateHeap
+    from .candidates import confidence_bounds as confidence_bounds
+    from .candidates import ucb_score as ucb_score
+    from .guides import Guide as Guide
+    from .guides import GuideError as GuideError
+    from .guides import SampleError as SampleError
+    from .guides import exact_match as exact_match
+    from .guides import function_tests as function_tests
+    from .guides import numeric_tolerance as numeric_tolerance
+    from .guides import weighted as weighted
+    from .minibatch import AggregatedUpdate as AggregatedUpdate
+    from .minibatch import Minibatch as Minibatch
+    from .pareto import contributions as contributions
+    from .pareto import dominates as dominates
+    from .pareto import hypervolume as hypervolume
+    from .pareto import nondominated as nondominated
+    from .pareto_search import ParetoSearch as ParetoSearch
+    from .priority import PrioritySearch as PrioritySearch
+    from .priority import ScoreRegressor as ScoreRegressor
+    from .results import TrainingResult as TrainingResult
+    from .rollouts import Rollout as Rollout
+    from .rollouts import batchify as batchify
+    from .rollouts import mean_score as mean_score
+    from .rollouts import roll_out as roll_out
+    from .samples import Batches as Batches
+    from .samples import Sample as Sample
+    from .samples import read_dataset as read_dataset
+    from .search import BasicSearch as BasicSearch
+    from .search import BeamSearch as BeamSearch
+    from .trainer import Trainer as Trainer
+    from .ucb import UCBSearch as UCBSearch
 
-_HOMES = {
-    "AggregatedUpdate": "minibatch",
-    "BasicSearch": "search",
-    "Batches": "samples",
-    "BeamSearch": "search",
-    "Candidate": "candidates",
-    "CandidateHeap": "candidates",
-    "Guide": "guides",
-    "GuideError": "guides",
-    "Minibatch": "minibatch",
-    "ParetoSearch": "pareto_search",
-    "PrioritySearch": "priority",
-    "Rollout": "rollouts",
-    "Sample": "samples",
-    "SampleError": "guides",
-    "ScoreRegressor": "priority",
-    "Trainer": "trainer",
-    "TrainingResult": "results",
-    "UCBSearch": "ucb",
-    "batchify": "rollouts",
-    "confidence_bounds": "candidates",
-    "contributions": "pareto",
-    "dominates": "pareto",
-    "exact_match": "guides",
-    "function_tests": "guides",
-    "hypervolume": "pareto",
-    "mean_score": "rollouts",
-    "nondominated": "pareto",
-    "numeric_tolerance": "guides",
-    "read_dataset": "samples",
-    "roll_out": "rollouts",
-    "ucb_score": "candidates",
-    "weighted": "guides",
-}
-
-__all__ = [
-    "AggregatedUpdate",
-    "BasicSearch",
-    "Batches",
-    "BeamSearch",
-    "Candidate",
-    "CandidateHeap",
-    "Guide",
-    "GuideError",
-    "Minibatch",
-    "ParetoSearch",
-    "PrioritySearch",
-    "Rollout",
-    "Sample",
-    "SampleError",
-    "ScoreRegressor",
-    "Trainer",
-    "TrainingResult",
-    "UCBSearch",
-    "batchify",
-    "confidence_bounds",
-    "contributions",
-    "dominates",
-    "exact_match",
-    "function_tests",
-    "hypervolume",
-    "mean_score",
-    "nondominated",
-    "numeric_tolerance",
-    "read_dataset",
-    "roll_out",
-    "ucb_score",
-    "weighted",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -22,10 +22,9 @@ from optimand.core.validation import OptimandError, check_int, check_number
 from optimand.language.llm.base import BudgetExceeded, ChatError
 
 from ..loop import Workflow, evaluate
-from ..tracing.base import Node, wrap
+from ..tracing.base import ExecutionError, Node, wrap
 from ..tracing.bundles import self_node
 from ..tracing.calls import run_coroutine
-from ..tracing.exceptions import ExecutionError
 from ..tracing.graph import ancestors
 from ..tracing.modules import Module
 from ..tracing.tape import SERIAL, Operator, Tape

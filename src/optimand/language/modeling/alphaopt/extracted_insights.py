@@ -13,7 +13,7 @@ Definitions = Mapping[Triple, Mapping[str, str] | None]
 
 
 @dataclass(frozen=True)
-class Draft:
+class ExtractedInsight:
     """An insight without an id.
 
     Attributes:
@@ -32,14 +32,14 @@ class Draft:
         return {"insight": self.insight.to_dict(), "definitions": labels}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Draft:
+    def from_dict(cls, data: Mapping[str, Any]) -> ExtractedInsight:
         """Read :meth:`to_dict`'s form."""
         definitions = {tuple(entry["label"]): entry["text"] for entry in data["definitions"]}
         return cls(Insight.from_dict(data["insight"]), definitions)  # type: ignore[arg-type]
 
 
-def read_draft(entry: Mapping[str, Any], taxonomy: Taxonomy, source: str, iteration: int) -> Draft | str:
-    """A draft of an extractor's reply, or why it cannot be one.
+def read_extracted(entry: Mapping[str, Any], taxonomy: Taxonomy, source: str, iteration: int) -> ExtractedInsight | str:
+    """An insight of an extractor's reply, or why it cannot be one.
 
     Args:
         entry: see ``prompts.insight_schema``.
@@ -76,7 +76,7 @@ def read_draft(entry: Mapping[str, Any], taxonomy: Taxonomy, source: str, iterat
         )
     except InsightError as error:
         return str(error)
-    return Draft(insight, definitions)
+    return ExtractedInsight(insight, definitions)
 
 
 def merged(parts: Sequence[Insight], texts: Mapping[str, str], iteration: int) -> Insight | None:
@@ -111,14 +111,14 @@ def merged(parts: Sequence[Insight], texts: Mapping[str, str], iteration: int) -
     )
 
 
-def joined(drafts: Iterable[Draft], insight: Insight) -> Draft:
-    """A draft that stands for several."""
+def joined(extracted: Iterable[ExtractedInsight], insight: Insight) -> ExtractedInsight:
+    """An extracted insight that stands for several."""
     definitions: dict[Triple, Mapping[str, str] | None] = {}
-    for draft in drafts:
-        definitions.update(draft.definitions)
-    return Draft(insight, definitions)
+    for new in extracted:
+        definitions.update(new.definitions)
+    return ExtractedInsight(insight, definitions)
 
 
-def lessons_of(drafts: Iterable[Draft]) -> list[Insight]:
-    """The insights of drafts."""
-    return [draft.insight for draft in drafts]
+def lessons_of(extracted: Iterable[ExtractedInsight]) -> list[Insight]:
+    """The insights themselves."""
+    return [new.insight for new in extracted]

@@ -16,7 +16,8 @@ def numeric_runs(
     params: int, budget: int, names: tuple[str, ...], graphs: int = GRAPHS, **hyper: Any
 ) -> dict[str, Any]:
     """Evaluations to an error of a hundredth of the range, of each method on the same graphs."""
-    from .problems import numeric_workflow
+    from optimand.language.workflows.problems import numeric_workflow
+
     from .small_searches import evaluations_to, method_of, run_once
 
     problem = numeric_workflow(params=params, budget=budget)
@@ -66,7 +67,8 @@ def numeric_with_a_model() -> Finding:
 
 def traffic_with_a_model() -> Finding:
     """OptoPrime with and without memory, OPRO, and the saturation rule on traffic lights."""
-    from .problems import traffic_lights
+    from optimand.language.workflows.problems import traffic_lights
+
     from .small_searches import method_of, run_once
 
     problem = traffic_lights(budget=12)
@@ -90,7 +92,8 @@ def traffic_with_a_model() -> Finding:
 
 def battleship_with_a_model() -> Finding:
     """OptoPrime with the configured model writes a policy."""
-    from .problems import battleship
+    from optimand.language.workflows.problems import battleship
+
     from .small_searches import method_of, run_once
 
     problem = battleship(policy="code", budget=8)
@@ -104,7 +107,8 @@ def battleship_with_a_model() -> Finding:
 
 def textgrad_with_a_model() -> Finding:
     """Seconds of OptoPrime and TextGrad for the same number of steps."""
-    from .problems import numeric_workflow
+    from optimand.language.workflows.problems import numeric_workflow
+
     from .small_searches import evaluations_to, method_of, run_once
 
     problem, seconds, solved = numeric_workflow(params=2, budget=6), {}, {}

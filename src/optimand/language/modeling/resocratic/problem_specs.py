@@ -147,7 +147,7 @@ class Rule:
 
 
 @dataclass
-class Draft:
+class ProblemSpec:
     """A problem before it is rendered.
 
     Attributes:

@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimand.language.llm.scripted import Scripted
-
-from . import prompts
-from .asking import PREFIX
-from .drafts import Draft
-from .insights import Insight
-from .learner import AlphaOPT
-from .library import ExperienceLibrary
-from .merging import Intake
-from .running import Runner
-from .simulated import SimulatedOracle, entries_of, lesson, sections_of
-from .simulated_tasks import PITFALLS, make_tasks
-from .tasks import Task
-from .workshop import Record, TaskOutcome
+from optimand.language.modeling.alphaopt import prompts
+from optimand.language.modeling.alphaopt.asking import PREFIX
+from optimand.language.modeling.alphaopt.context import Record, TaskOutcome
+from optimand.language.modeling.alphaopt.extracted_insights import ExtractedInsight
+from optimand.language.modeling.alphaopt.insights import Insight
+from optimand.language.modeling.alphaopt.learner import AlphaOPT
+from optimand.language.modeling.alphaopt.library import ExperienceLibrary
+from optimand.language.modeling.alphaopt.merging import Intake
+from optimand.language.modeling.alphaopt.running import Runner
+from optimand.language.modeling.alphaopt.simulated import SimulatedOracle, entries_of, lesson, sections_of
+from optimand.language.modeling.alphaopt.simulated_tasks import PITFALLS, make_tasks
+from optimand.language.modeling.alphaopt.tasks import Task
 
 BOUNDS = ("General Formulation", "Variable Definition", "Explicit Bounds")
 
@@ -55,7 +54,7 @@ class Merge:
 
 
 def merge_with_bystander(*, official: bool, runner: Runner | None = None) -> Merge:
-    """A draft is merged with an insight that teaches the same; another, with the same label, teaches something else."""
+    """A new insight is merged with one that teaches the same; another, with the same label, teaches something else."""
     tasks = [made for made in make_tasks(24, 3, double=0) if made.pitfalls == ("flow",)]
     pitfall = PITFALLS["flow"]
     stage, level1, level2 = pitfall.label
@@ -84,15 +83,15 @@ def merge_with_bystander(*, official: bool, runner: Runner | None = None) -> Mer
         learner.tasks = {task.id: task for task in (known, incoming)}
         merger = _merger(learner)
         intake = Intake()
-        merger.online(library, Draft(insight(incoming.id)), (), ("merge",), 0, intake)
+        merger.online(library, ExtractedInsight(insight(incoming.id)), (), ("merge",), 0, intake)
     gone = tuple(number for number in (1, 2) if number not in library)
     return Merge((1,), gone, 2 in library, library)
 
 
 def _merger(learner: AlphaOPT) -> Any:
-    from .merging import Merger
+    from optimand.language.modeling.alphaopt.merging import Merger
 
-    return Merger(learner.shop, learner.extractor, learner.tasks, {})
+    return Merger(learner.context, learner.extractor, learner.tasks, {})
 
 
 class OneTask:
@@ -105,7 +104,7 @@ class OneTask:
         issues: for each issue the ids that bear on it.
         solves: for each id the issues that a formulation with it is judged to solve.
         extracted: replies of the extractor, one after another, the last again and again.
-        applies: whether conditions of drafts hold.
+        applies: whether conditions of extracted insights hold.
 
     ``given`` holds what each formulation was given, ``roles`` which roles were asked.
     """
@@ -140,7 +139,7 @@ class OneTask:
         return {"labels": [{"stage": stage, "level1": level1, "level2": [level2]}]}
 
     def retriever_check(self, sections: Mapping[str, str]) -> Any:
-        """What bears on the issue, or was retrieved at first, and drafts."""
+        """What bears on the issue, or was retrieved at first, and extracted insights."""
         shown = [entry["id"] for entry in entries_of(sections[prompts.CANDIDATES])]
         wanted = [*self.first, *(name for name in shown if name.startswith("new-") and self.applies)]
         if prompts.ISSUES in sections:

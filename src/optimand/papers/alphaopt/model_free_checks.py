@@ -16,10 +16,10 @@ from optimand.language.llm.base import BudgetExceeded
 
 def released_library() -> Finding:
     """Counts in the published library."""
-    from .insights import STATES
-    from .library_files import unfiled
-    from .tasks import data_folder, load_released
-    from .taxonomy import Taxonomy
+    from optimand.language.modeling.alphaopt.insights import STATES
+    from optimand.language.modeling.alphaopt.library_files import unfiled
+    from optimand.language.modeling.alphaopt.tasks import data_folder, load_released
+    from optimand.language.modeling.alphaopt.taxonomy import Taxonomy
 
     library = load_released()
     counts = list(library.counts().values())
@@ -113,7 +113,7 @@ def evolution() -> Finding:
 
 def scores() -> Finding:
     """The refinement score on the reference counts."""
-    from .refinement import best_variant, refinement_baseline, refinement_score
+    from optimand.language.modeling.alphaopt.refinement import best_variant, refinement_baseline, refinement_score
 
     baseline = refinement_baseline(9, 2, 3)
     found = [refinement_score(9, 2, 3, *hits) for hits in ((8, 0, 2), (9, 2, 3))]
@@ -142,10 +142,11 @@ def merge_safety() -> Finding:
 
 def determinism() -> Finding:
     """Libraries with 1 and 4 workers, and after an interruption."""
+    from optimand.language.modeling.alphaopt.learner import AlphaOPT
+    from optimand.language.modeling.alphaopt.simulated import SimulatedOracle
+    from optimand.language.modeling.alphaopt.simulated_tasks import make_tasks
+
     from .experiments import learn
-    from .learner import AlphaOPT
-    from .simulated import SimulatedOracle
-    from .simulated_tasks import make_tasks
 
     texts = [learn(36, 6, seed=1, workers=workers).library.dumps() for workers in (1, 4)]
     tasks = make_tasks(36, 1, prefix="train")

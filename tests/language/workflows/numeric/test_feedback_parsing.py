@@ -2,7 +2,7 @@
 
 import pytest
 
-from optimand.language.workflows.heuristic.readings import Reading, read_feedback
+from optimand.language.workflows.heuristic.feedback_parsing import ParsedFeedback, parse_feedback
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,10 @@ from optimand.language.workflows.heuristic.readings import Reading, read_feedbac
     ],
 )
 def test_words_of_direction(text, direction):
-    reading = read_feedback(text)
-    assert reading.direction == direction
-    assert reading.score is None
-    assert not reading.failed
+    parsed = parse_feedback(text)
+    assert parsed.direction == direction
+    assert parsed.score is None
+    assert not parsed.failed
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_words_of_direction(text, direction):
     ],
 )
 def test_scores(feedback, score):
-    assert read_feedback(feedback).score == score
+    assert parse_feedback(feedback).score == score
 
 
 def test_names_of_parameters_make_hints():
-    reading = read_feedback("Increase green_a; green_b is too long, but the output is fine", ["green_a", "green_b"])
-    assert reading == Reading(0, {"green_a": 1, "green_b": -1})
+    parsed = parse_feedback("Increase green_a; green_b is too long, but the output is fine", ["green_a", "green_b"])
+    assert parsed == ParsedFeedback(0, {"green_a": 1, "green_b": -1})
     # a name inside another word is none
-    assert read_feedback("increase evergreen_a", ["green_a"]).direction == 1
+    assert parse_feedback("increase evergreen_a", ["green_a"]).direction == 1
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,14 @@ def test_names_of_parameters_make_hints():
      ("is not solved", False), ("right, but should be larger", False)],
 )  # fmt: skip
 def test_words_of_approval(text, done):
-    assert read_feedback(text).done is done
+    assert parse_feedback(text).done is done
 
 
 def test_texts_of_exceptions_are_failures():
-    assert read_feedback("return 10/x <--- (ZeroDivisionError) division by zero.\nlarger") == Reading(failed=True)
-    assert read_feedback(None) == Reading()
+    assert parse_feedback("return 10/x <--- (ZeroDivisionError) division by zero.\nlarger") == ParsedFeedback(
+        failed=True
+    )
+    assert parse_feedback(None) == ParsedFeedback()
 
 
 @pytest.mark.parametrize(
@@ -92,5 +94,5 @@ def test_texts_of_exceptions_are_failures():
     ],
 )
 def test_right_is_a_verdict_on_all_parts(text, done, score):
-    reading = read_feedback(text)
-    assert (reading.done, reading.score, reading.direction) == (done, score, 0)
+    parsed = parse_feedback(text)
+    assert (parsed.done, parsed.score, parsed.direction) == (done, score, 0)

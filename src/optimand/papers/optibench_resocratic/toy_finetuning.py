@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .chats import ByteTokenizer, encode_chat, to_messages
-from .finetuning import FineTuning, finetune, held_out_loss
+from optimand.language.modeling.resocratic.chats import ByteTokenizer, encode_chat, to_messages
+from optimand.language.modeling.resocratic.finetuning import FineTuning, finetune, held_out_loss
 
 if TYPE_CHECKING:
     from optimand.language.modeling.execution import Sandbox
-
-    from .decoder import TinyDecoder
+    from optimand.language.modeling.resocratic.decoder import TinyDecoder
 
 _GOODS = ("cakes", "chairs", "lamps", "boots", "kites", "drums", "bells", "coats")
 _PROGRAM = """\

@@ -15,7 +15,7 @@ from optimand.core.validation import check_choice, check_int, check_number
 
 from .asking import Asker
 from .deviations import read_official
-from .drafts import Draft, lessons_of
+from .extracted_insights import ExtractedInsight, lessons_of
 from .indexes import Embed
 from .insights import Insight
 from .leaks import leaks
@@ -112,15 +112,15 @@ class TaskOutcome:
     Attributes:
         task: its id.
         record: the task's record.
-        drafts: verified insights to be taken in.
+        extracted: verified insights to be taken in.
         marks: (insight id, state), see :class:`~optimand.language.modeling.alphaopt.insights.Distribution`.
-        refused: how many drafts were refused for which reason.
+        refused: how many extracted insights were refused for which reason.
         notes: facts for the report.
     """
 
     task: str
     record: Record
-    drafts: list[Draft] = field(default_factory=list)
+    extracted: list[ExtractedInsight] = field(default_factory=list)
     marks: list[tuple[int, str]] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class TaskOutcome:
         return {
             "task": self.task,
             "record": self.record.to_dict(),
-            "drafts": [draft.to_dict() for draft in self.drafts],
+            "extracted": [new.to_dict() for new in self.extracted],
             "marks": [list(mark) for mark in self.marks],
             "refused": dict(self.refused),
             "notes": dict(self.notes),
@@ -150,14 +150,14 @@ class TaskOutcome:
         return cls(
             data["task"],
             Record.from_dict(data["record"]),
-            [Draft.from_dict(entry) for entry in data["drafts"]],
+            [ExtractedInsight.from_dict(entry) for entry in data["extracted"]],
             [(number, state) for number, state in data["marks"]],
             dict(data["refused"]),
             dict(data["notes"]),
         )
 
 
-class Workshop:
+class LearningContext:
     """Roles and settings, made ready; holds no state of learning.
 
     Args:
@@ -184,16 +184,18 @@ class Workshop:
         """Whether formulation and program, made again with the lessons, reach the known value."""
         return self.programmer.attempt(task, lessons, (*key, "verify")).right
 
-    def admissible(self, task: Task, drafts: Iterable[Draft], outcome: TaskOutcome, key: Sequence[Any]) -> list[Draft]:
-        """Drafts that give no answer away and whose condition holds for the task; the others are counted as refused."""
+    def admissible(
+        self, task: Task, extracted: Iterable[ExtractedInsight], outcome: TaskOutcome, key: Sequence[Any]
+    ) -> list[ExtractedInsight]:
+        """Those that give no answer away and whose condition holds for the task; the others are counted as refused."""
         kept = []
-        for number, draft in enumerate(drafts):
-            if not self.settings.as_authors("leaks") and leaks(draft.insight, task.truths):
+        for number, new in enumerate(extracted):
+            if not self.settings.as_authors("leaks") and leaks(new.insight, task.truths):
                 outcome.refuse("gives the answer away")
-            elif not self.own_condition_holds(task, draft.insight, (*key, "own", number)):
+            elif not self.own_condition_holds(task, new.insight, (*key, "own", number)):
                 outcome.refuse("condition does not hold for its own task")
             else:
-                kept.append(draft)
+                kept.append(new)
         return kept
 
     def own_condition_holds(self, task: Task, insight: Insight, key: Sequence[Any]) -> bool:
@@ -201,24 +203,29 @@ class Workshop:
         return self.settings.as_authors("conditions") or self.retriever.applies(task, insight, key)
 
     def accepted(
-        self, task: Task, drafts: list[Draft], lessons: Sequence[Insight], outcome: TaskOutcome, key: Sequence[Any]
-    ) -> list[Draft]:
-        """The drafts if they make the task come out right, without those that are not needed for it; else none."""
-        drafts = self.admissible(task, drafts, outcome, key)
-        if not drafts:
+        self,
+        task: Task,
+        extracted: list[ExtractedInsight],
+        lessons: Sequence[Insight],
+        outcome: TaskOutcome,
+        key: Sequence[Any],
+    ) -> list[ExtractedInsight]:
+        """All if they make the task come out right, without those that are not needed for it; else none."""
+        extracted = self.admissible(task, extracted, outcome, key)
+        if not extracted:
             return []
-        if not self.verified(task, add_lessons(lessons, lessons_of(drafts)), key):
-            for _ in drafts:
+        if not self.verified(task, add_lessons(lessons, lessons_of(extracted)), key):
+            for _ in extracted:
                 outcome.refuse("did not make its task come out right")
             return []
         if not self.settings.as_authors("freeloaders"):
-            for draft in list(drafts):
-                rest = [other for other in drafts if other is not draft]
+            for new in list(extracted):
+                rest = [other for other in extracted if other is not new]
                 # The last one too: an attempt at another temperature may come out right with no lesson at all.
                 if self.verified(task, add_lessons(lessons, lessons_of(rest)), (*key, "without")):
-                    drafts = rest
+                    extracted = rest
                     outcome.refuse("not needed")
-        return drafts
+        return extracted
 
 
 def trial_fails_alike(first: Trial, second: Trial) -> bool:

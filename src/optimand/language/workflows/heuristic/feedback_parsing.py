@@ -1,7 +1,8 @@
 """What a guide's feedback says to an optimizer that understands no language: a direction, a score, or that it is right.
 
-Feedback in Trace (arXiv 2406.16218) may be a score, a hint or the text of an exception. :func:`read_feedback` looks for
-words of direction ("should be larger", "too low"), for a number after words such as "score", and for words of approval.
+Feedback in Trace (arXiv 2406.16218) may be a score, a hint or the text of an exception. :func:`parse_feedback` looks
+for words of direction ("should be larger", "too low"), for a number after words such as "score", and for words of
+approval.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _ERROR = re.compile(r"\([A-Za-z_]*(?:Error|Exception|Interrupt|Exit|Warning)\)")
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedFeedback:
     """What a feedback says.
 
     Attributes:
@@ -70,7 +71,7 @@ class Reading:
     failed: bool = False
 
 
-def read_feedback(feedback: Any, names: Collection[str] = ()) -> Reading:
+def parse_feedback(feedback: Any, names: Collection[str] = ()) -> ParsedFeedback:
     """Read a feedback.
 
     Args:
@@ -85,28 +86,28 @@ def read_feedback(feedback: Any, names: Collection[str] = ()) -> Reading:
         "penalty", "delay", "regret" when smaller.
 
     Example:
-        >>> read_feedback("The output should be larger.").direction, read_feedback("far too high").direction
+        >>> parse_feedback("The output should be larger.").direction, parse_feedback("far too high").direction
         (1, -1)
-        >>> read_feedback("the result is larger than wanted").direction
+        >>> parse_feedback("the result is larger than wanted").direction
         -1
-        >>> read_feedback("score: 0.25; increase green_a", names=["green_a"])
-        Reading(direction=0, hints={'green_a': 1}, score=0.25, done=False, failed=False)
+        >>> parse_feedback("score: 0.25; increase green_a", names=["green_a"])
+        ParsedFeedback(direction=0, hints={'green_a': 1}, score=0.25, done=False, failed=False)
     """
     if feedback is None:
-        return Reading()
+        return ParsedFeedback()
     if isinstance(feedback, bool):
-        return Reading(score=float(feedback), done=feedback)
+        return ParsedFeedback(score=float(feedback), done=feedback)
     if isinstance(feedback, Mapping):
-        text = read_feedback(feedback.get("feedback", ""), names)
+        text = parse_feedback(feedback.get("feedback", ""), names)
         score = feedback.get("score")
         value = text.score if score is None else float(score)
         below = value is not None and 0.0 <= value < 1.0
-        return Reading(text.direction, text.hints, value, text.done and not below, text.failed)
+        return ParsedFeedback(text.direction, text.hints, value, text.done and not below, text.failed)
     if not isinstance(feedback, str):
         score = float(feedback)
-        return Reading(score=score if math.isfinite(score) else -math.inf)
+        return ParsedFeedback(score=score if math.isfinite(score) else -math.inf)
     if _ERROR.search(feedback):
-        return Reading(failed=True)
+        return ParsedFeedback(failed=True)
     direction, hints = _directions(feedback, names)
     texts = _PART.split(feedback)
     parts = [feedback] if len(texts) == 1 else texts[1:]
@@ -117,7 +118,7 @@ def read_feedback(feedback: Any, names: Collection[str] = ()) -> Reading:
     mean = sum(known) / len(known) if known else None
     if not known and len(parts) > 1 and any(verdicts):  # a batch without scores: the share that is right
         mean = sum(verdicts) / len(parts)
-    return Reading(direction, hints, mean, done)
+    return ParsedFeedback(direction, hints, mean, done)
 
 
 def _is_right(text: str) -> bool:

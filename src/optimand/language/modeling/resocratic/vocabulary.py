@@ -18,7 +18,7 @@ def vocabulary() -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-class Words:
+class VocabularySampler:
     """The words of one item.
 
     Args:

@@ -9,8 +9,7 @@ from optimand.core.contracts import Method
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.language.llm.base import ChatModel
-
-from .problems import WorkflowProblem
+from optimand.language.workflows.problems import WorkflowProblem
 
 NEVER = float("inf")
 
@@ -20,8 +19,7 @@ def method_of(name: str, **hyper: Any) -> Method:
     from dataclasses import replace
 
     from optimand.core import catalog
-
-    from . import methods  # noqa: F401 (registers them)
+    from optimand.language.workflows import methods  # noqa: F401 (registers them)
 
     found = catalog._methods[name]
     return replace(found, defaults=found.hyper(hyper))
@@ -83,8 +81,8 @@ def bisect(target: int, steps: int, *, high: int = 100) -> bool:
         >>> bisect(93, 10)
         True
     """
-    from .heuristic.proposer import HeuristicProposer
-    from .tracing.nodes import ParameterNode
+    from optimand.language.workflows.heuristic.proposer import HeuristicProposer
+    from optimand.language.workflows.tracing.nodes import ParameterNode
 
     x = ParameterNode(high // 2, name="x", minimum=0, maximum=high)
     optimizer = HeuristicProposer([x])

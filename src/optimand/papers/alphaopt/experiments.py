@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .insights import STAGES, Insight
-from .learner import AlphaOPT
-from .library import ExperienceLibrary
-from .progress import Round
-from .running import Runner
-from .simulated import SimulatedOracle, taught, too_broad, too_narrow
-from .simulated_tasks import PITFALLS, SETTINGS, SimulatedTask, make_tasks
-from .solving import evaluate
+from optimand.language.modeling.alphaopt.insights import STAGES, Insight
+from optimand.language.modeling.alphaopt.learner import AlphaOPT
+from optimand.language.modeling.alphaopt.library import ExperienceLibrary
+from optimand.language.modeling.alphaopt.progress import Round
+from optimand.language.modeling.alphaopt.running import Runner
+from optimand.language.modeling.alphaopt.simulated import SimulatedOracle, taught, too_broad, too_narrow
+from optimand.language.modeling.alphaopt.simulated_tasks import PITFALLS, SETTINGS, SimulatedTask, make_tasks
+from optimand.language.modeling.alphaopt.solving import evaluate
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Learned:
         held_out_before, held_out: share of other tasks solved, with no library and with what was learnt.
         library: what was learnt.
         wrong: insights in it that teach no pitfall, or teach it under another's label.
-        refused: drafts that were refused, by reason.
+        refused: extracted insights that were refused, by reason.
         rounds: what each iteration did.
         runs: programs run.
     """
