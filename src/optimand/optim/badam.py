@@ -68,6 +68,7 @@ class BAdam(ElementwiseOptimizer):
         2024, arXiv 2404.02827, algorithm 1.
 
     Example:
+        >>> import torch
         >>> model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
         >>> optimizer = BAdam(model.named_parameters(), lr=0.1, switch_every=2, order="descending")
         >>> for _ in range(3):

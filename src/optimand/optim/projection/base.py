@@ -301,6 +301,7 @@ def as_matrix(tensor: Tensor) -> Tensor:
     """A tensor of two or more dimensions as ``(out, rest)``: a view where its layout allows one.
 
     Example:
+        >>> import torch
         >>> as_matrix(torch.zeros(4, 3, 2, 2)).shape
         torch.Size([4, 12])
     """
