@@ -76,6 +76,7 @@ class SketchSolver:
 
     def _loop(self, A: Any, sketch: str, block: int, weighted: bool) -> tuple[Callable[..., tuple[int, float]], int]:
         """The loop as a function of (steps, every, target), and how many entries the matrix has."""
+        from ..rows import Rows
         from . import sweeps
 
         b, x, rng = self.b, self.x, self.rng
@@ -85,23 +86,22 @@ class SketchSolver:
                     f"sketch must be 'gaussian' for a LinearOperator, got {sketch!r}: rows are out of reach"
                 )
             return (lambda *call: _gaussian_operator(A, b, x, rng, *call)), A.shape[0] * A.shape[1]
-        matrix: tuple[Any, ...]
+        matrix: Rows
         if is_sparse(A):
             A = canonical_csr(A)
             matrix = (A.data, A.indices.astype(np.int64), A.indptr.astype(np.int64))
             squares = np.asarray(A.multiply(A).sum(axis=1)).ravel()
-            form, entries = "csr", int(A.nnz)
         else:
             A = np.ascontiguousarray(A, dtype=np.float64)
-            matrix, squares, form, entries = (A,), np.einsum("ij,ij->i", A, A), "dense", A.size
+            matrix, squares = (A, None, None), np.einsum("ij,ij->i", A, A)
         extra: tuple[Any, ...] = ()
         if sketch == "kaczmarz":
             total = float(squares.sum())
             extra = (squares, np.cumsum(squares) / total if weighted and total > 0 else np.empty(0))
         elif sketch == "block":
             extra = (block,)
-        loop = getattr(sweeps, f"{sketch}_{form}")
-        return (lambda *call: loop(*matrix, b, x, *extra, rng, *call)), entries
+        loop = getattr(sweeps, sketch)
+        return (lambda *call: loop(*matrix, b, x, *extra, rng, *call)), matrix[0].size
 
     def advance(self, target: float, cap: int, limits: Limits | None = None) -> Status | None:
         """Update until the residual is at most ``target`` or ``count`` is ``cap``; a Status if the time is up."""

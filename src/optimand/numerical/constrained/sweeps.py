@@ -7,36 +7,18 @@ own Generator, so they continue from one call to the next and are the same with 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from optimand.core.compiled import compiled
 
-# sums may be reordered, which lets them use vector units; NaN and infinity keep their meaning
-_SUMS: Any = {"reassoc", "contract", "nsz"}
+from ..rows import REORDER, add_row, row_dot
 
 
-@compiled(fastmath=_SUMS)
-def _residual_dense(A, b, x):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for i in range(A.shape[0]):
-        s = 0.0
-        for j in range(A.shape[1]):
-            s += A[i, j] * x[j]
-        s -= b[i]
-        total += s * s
-    return total
-
-
-@compiled(fastmath=_SUMS)
-def _residual_csr(data, indices, indptr, b, x):  # type: ignore[no-untyped-def]
+@compiled(fastmath=REORDER)
+def _residual(data, indices, indptr, b, x):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(b.size):
-        s = 0.0
-        for p in range(indptr[i], indptr[i + 1]):
-            s += data[p] * x[indices[p]]
-        s -= b[i]
+        s = row_dot(data, indices, indptr, i, x) - b[i]
         total += s * s
     return total
 
@@ -49,53 +31,25 @@ def _draw_row(cumulative, rows, rng):  # type: ignore[no-untyped-def]
     return min(int(np.searchsorted(cumulative, u, side="right")), rows - 1)
 
 
-@compiled(fastmath=_SUMS)
-def kaczmarz_dense(A, b, x, norms, cumulative, rng, steps, every, target):  # type: ignore[no-untyped-def]
+@compiled(fastmath=REORDER)
+def kaczmarz(data, indices, indptr, b, x, norms, cumulative, rng, steps, every, target):  # type: ignore[no-untyped-def]
     """Rows one by one, drawn uniformly or, where ``cumulative`` is not empty, by these cumulative probabilities."""
-    rows, columns = A.shape
     done = 0
     residual = 0.0
     while True:
         for _ in range(min(every, steps - done)):
-            i = _draw_row(cumulative, rows, rng)
+            i = _draw_row(cumulative, b.size, rng)
             if norms[i] > 0:
-                s = 0.0
-                for j in range(columns):
-                    s += A[i, j] * x[j]
-                s = (s - b[i]) / norms[i]
-                for j in range(columns):
-                    x[j] -= s * A[i, j]
+                s = row_dot(data, indices, indptr, i, x) - b[i]
+                add_row(data, indices, indptr, i, -s, x, norms[i])
             done += 1
-        residual = _residual_dense(A, b, x)
+        residual = _residual(data, indices, indptr, b, x)
         if done >= steps or residual <= target:
             break
     return done, residual
 
 
-@compiled(fastmath=_SUMS)
-def kaczmarz_csr(data, indices, indptr, b, x, norms, cumulative, rng, steps, every, target):  # type: ignore[no-untyped-def]
-    """As ``kaczmarz_dense``, in O(entries of the row) an update."""
-    rows = b.size
-    done = 0
-    residual = 0.0
-    while True:
-        for _ in range(min(every, steps - done)):
-            i = _draw_row(cumulative, rows, rng)
-            if norms[i] > 0:
-                s = 0.0
-                for p in range(indptr[i], indptr[i + 1]):
-                    s += data[p] * x[indices[p]]
-                s = (s - b[i]) / norms[i]
-                for p in range(indptr[i], indptr[i + 1]):
-                    x[indices[p]] -= s * data[p]
-            done += 1
-        residual = _residual_csr(data, indices, indptr, b, x)
-        if done >= steps or residual <= target:
-            break
-    return done, residual
-
-
-@compiled(fastmath=_SUMS)
+@compiled(fastmath=REORDER)
 def _project_on_vector(u, sb, x):  # type: ignore[no-untyped-def]
     """x moves to the hyperplane uᵀx = sb."""
     uu = 0.0
@@ -109,33 +63,9 @@ def _project_on_vector(u, sb, x):  # type: ignore[no-untyped-def]
             x[j] -= coefficient * u[j]
 
 
-@compiled(fastmath=_SUMS)
-def gaussian_dense(A, b, x, rng, steps, every, target):  # type: ignore[no-untyped-def]
+@compiled(fastmath=REORDER)
+def gaussian(data, indices, indptr, b, x, rng, steps, every, target):  # type: ignore[no-untyped-def]
     """One Gaussian vector s after another. sᵀ(Ax − b) = (Aᵀs)ᵀx − sᵀb, so no residual needs to be kept."""
-    rows, columns = A.shape
-    u = np.empty(columns)
-    done = 0
-    residual = 0.0
-    while True:
-        for _ in range(min(every, steps - done)):
-            u[:] = 0.0
-            sb = 0.0
-            for i in range(rows):
-                s = rng.standard_normal()
-                sb += s * b[i]
-                for j in range(columns):
-                    u[j] += s * A[i, j]
-            _project_on_vector(u, sb, x)
-            done += 1
-        residual = _residual_dense(A, b, x)
-        if done >= steps or residual <= target:
-            break
-    return done, residual
-
-
-@compiled(fastmath=_SUMS)
-def gaussian_csr(data, indices, indptr, b, x, rng, steps, every, target):  # type: ignore[no-untyped-def]
-    """As ``gaussian_dense``, in O(entries of the matrix) an update."""
     u = np.empty(x.size)
     done = 0
     residual = 0.0
@@ -146,11 +76,10 @@ def gaussian_csr(data, indices, indptr, b, x, rng, steps, every, target):  # typ
             for i in range(b.size):
                 s = rng.standard_normal()
                 sb += s * b[i]
-                for p in range(indptr[i], indptr[i + 1]):
-                    u[indices[p]] += s * data[p]
+                add_row(data, indices, indptr, i, s, u)
             _project_on_vector(u, sb, x)
             done += 1
-        residual = _residual_csr(data, indices, indptr, b, x)
+        residual = _residual(data, indices, indptr, b, x)
         if done >= steps or residual <= target:
             break
     return done, residual
@@ -164,7 +93,7 @@ def _draw_block(order, block, rng):  # type: ignore[no-untyped-def]
         order[t], order[j] = order[j], order[t]
 
 
-@compiled(fastmath=_SUMS)
+@compiled(fastmath=REORDER)
 def _project_on_block(R, rhs, x):  # type: ignore[no-untyped-def]
     """x moves to {Rx = rhs}: Cholesky of R Rᵀ; a row that depends on those before it drops out."""
     k = rhs.size
@@ -194,47 +123,23 @@ def _project_on_block(R, rhs, x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def block_dense(A, b, x, block, rng, steps, every, target):  # type: ignore[no-untyped-def]
-    """``block`` rows at a time, uniform without replacement, each block's equations solved exactly."""
-    order = np.arange(A.shape[0])
-    R = np.empty((block, A.shape[1]))
-    rhs = np.empty(block)
+def block(data, indices, indptr, b, x, size, rng, steps, every, target):  # type: ignore[no-untyped-def]
+    """``size`` rows at a time, uniform without replacement, each block's equations solved exactly."""
+    order = np.arange(b.size)
+    R = np.empty((size, x.size))
+    rhs = np.empty(size)
     done = 0
     residual = 0.0
     while True:
         for _ in range(min(every, steps - done)):
-            _draw_block(order, block, rng)
-            for t in range(block):
-                R[t, :] = A[order[t], :]
+            _draw_block(order, size, rng)
+            R[:, :] = 0.0
+            for t in range(size):
+                add_row(data, indices, indptr, order[t], 1.0, R[t])
                 rhs[t] = b[order[t]]
             _project_on_block(R, rhs, x)
             done += 1
-        residual = _residual_dense(A, b, x)
-        if done >= steps or residual <= target:
-            break
-    return done, residual
-
-
-@compiled
-def block_csr(data, indices, indptr, b, x, block, rng, steps, every, target):  # type: ignore[no-untyped-def]
-    """As ``block_dense``; the rows of a block are spread out, which takes ``block`` vectors of memory."""
-    order = np.arange(b.size)
-    R = np.empty((block, x.size))
-    rhs = np.empty(block)
-    done = 0
-    residual = 0.0
-    while True:
-        for _ in range(min(every, steps - done)):
-            _draw_block(order, block, rng)
-            R[:, :] = 0.0
-            for t in range(block):
-                i = order[t]
-                for p in range(indptr[i], indptr[i + 1]):
-                    R[t, indices[p]] += data[p]
-                rhs[t] = b[i]
-            _project_on_block(R, rhs, x)
-            done += 1
-        residual = _residual_csr(data, indices, indptr, b, x)
+        residual = _residual(data, indices, indptr, b, x)
         if done >= steps or residual <= target:
             break
     return done, residual

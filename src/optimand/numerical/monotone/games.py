@@ -142,21 +142,18 @@ class MatrixGameOperator(FiniteSumOperator):
 
         rows, columns = self.draw(method.rng, length)
         base = method.p * method.u - method.tau * method.at_w  # type: ignore[operator]
-        block: Any = sweeps.svrg_eg_sparse if self.sparse else sweeps.svrg_eg_dense
-        block(
+        sweeps.svrg_eg(
             *self.arrays, rows, columns, method.tau * self.per_row, method.tau * self.per_column, method.z, method.u,
             base, 1 - method.p, np.empty_like(base), np.empty_like(base), method.thresholds,
         )  # fmt: skip
         self.calls += length
 
     @property
-    def arrays(self) -> tuple[Any, ...]:
+    def arrays(self) -> tuple[Any, Any]:
         """The matrix and its transpose as the compiled blocks take them."""
-        if self.sparse:
-            return (
-                self.A.data, self.A.indices, self.A.indptr, self.AT.data, self.AT.indices, self.AT.indptr,
-            )  # fmt: skip
-        return self.A, self.AT
+        from ..rows import rows_of
+
+        return rows_of(self.A), rows_of(self.AT)
 
     def _game_value(self, u: Array) -> Array:
         n = self.shape[1]

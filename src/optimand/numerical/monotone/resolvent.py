@@ -196,8 +196,7 @@ class VRForb(Stateful):
         tau = self.tau
         rows, columns = op.draw(self.rng, length)
         base = np.stack([self._base(self.lagged), self._base(self.w)])
-        block: Any = sweeps.forb_sparse if op.sparse else sweeps.forb_dense
-        block(
+        sweeps.forb(
             *op.arrays, rows, columns, tau * op.per_row, tau * op.per_column, self.z, self.w, self.lagged, base,
             1 - self.p - tau / self.eta, self.argument, self.thresholds,
         )  # fmt: skip

@@ -11,8 +11,7 @@ from typing import Any
 
 from optimand.core.compiled import compiled
 
-# Sums may be reordered, so that they vectorize; NaN and infinity keep their meaning.
-_REORDER = {"reassoc", "contract", "nsz"}
+from ..rows import REORDER, Rows, add_row
 
 
 @compiled
@@ -24,7 +23,7 @@ def _project_on_largest(a: Any, out: Any) -> float:
     return float(a[largest])
 
 
-@compiled(fastmath=_REORDER)
+@compiled(fastmath=REORDER)
 def project_simplex_near(a: Any, out: Any, threshold: float) -> float:
     """Project ``a`` onto the probability simplex, into ``out``, and return the threshold subtracted.
 
@@ -63,18 +62,18 @@ def project_simplex_near(a: Any, out: Any, threshold: float) -> float:
     return threshold
 
 
-@compiled(fastmath=_REORDER)
-def forb_dense(
-    A: Any, AT: Any, rows: Any, columns: Any, row_steps: Any, column_steps: Any,
+@compiled(fastmath=REORDER)
+def forb(
+    A: Rows, AT: Rows, rows: Any, columns: Any, row_steps: Any, column_steps: Any,
     z: Any, w: Any, lagged: Any, base: Any, keep: float, argument: Any, thresholds: Any,
 ) -> None:  # fmt: skip
-    """Iterations of VR-FoRB on a game with a dense matrix, ``z`` changed in place.
+    """Iterations of VR-FoRB on a game, ``z`` changed in place.
 
     ``z <- J(keep z + base - tau [F_q(z) - F_q(w_lagged)])``, with ``w_lagged = lagged`` in the first iteration and
     ``w`` in the others.
 
     Args:
-        A, AT: the matrix and its transpose, both in rows.
+        A, AT: the matrix and its transpose, both in rows; see :func:`~optimand.numerical.rows.rows_of`.
         rows, columns: what each iteration draws.
         row_steps, column_steps: tau over the probabilities of rows and of columns.
         z, w, lagged: shape ``(n + m,)``.
@@ -83,108 +82,44 @@ def forb_dense(
         argument: work space; at the end the last argument of the projections.
         thresholds: those of the two projections, kept from one iteration to the next.
     """
-    n = A.shape[1]
-    size = z.shape[0]
+    n = column_steps.shape[0]
     for t in range(rows.shape[0]):
         i, j = rows[t], columns[t]
         anchor = lagged if t == 0 else w
         constant = base[0 if t == 0 else 1]
-        for k in range(size):
+        for k in range(z.shape[0]):
             argument[k] = keep * z[k] + constant[k]
         change = row_steps[i] * (z[n + i] - anchor[n + i])
         if change != 0.0:
-            row = A[i]
-            for k in range(n):
-                argument[k] -= change * row[k]
+            add_row(A[0], A[1], A[2], i, -change, argument[:n])
         change = column_steps[j] * (z[j] - anchor[j])
         if change != 0.0:
-            column = AT[j]
-            for k in range(size - n):
-                argument[n + k] += change * column[k]
+            add_row(AT[0], AT[1], AT[2], j, change, argument[n:])
         thresholds[0] = project_simplex_near(argument[:n], z[:n], thresholds[0])
         thresholds[1] = project_simplex_near(argument[n:], z[n:], thresholds[1])
 
 
-@compiled(fastmath=_REORDER)
-def forb_sparse(
-    data: Any, indices: Any, starts: Any, data_t: Any, indices_t: Any, starts_t: Any,
-    rows: Any, columns: Any, row_steps: Any, column_steps: Any,
-    z: Any, w: Any, lagged: Any, base: Any, keep: float, argument: Any, thresholds: Any,
-) -> None:  # fmt: skip
-    """:func:`forb_dense` for a matrix in compressed rows (data, indices, starts) and in compressed columns."""
-    n = starts_t.shape[0] - 1
-    size = z.shape[0]
-    for t in range(rows.shape[0]):
-        i, j = rows[t], columns[t]
-        anchor = lagged if t == 0 else w
-        constant = base[0 if t == 0 else 1]
-        for k in range(size):
-            argument[k] = keep * z[k] + constant[k]
-        change = row_steps[i] * (z[n + i] - anchor[n + i])
-        if change != 0.0:
-            for k in range(starts[i], starts[i + 1]):
-                argument[indices[k]] -= change * data[k]
-        change = column_steps[j] * (z[j] - anchor[j])
-        if change != 0.0:
-            for k in range(starts_t[j], starts_t[j + 1]):
-                argument[n + indices_t[k]] += change * data_t[k]
-        thresholds[0] = project_simplex_near(argument[:n], z[:n], thresholds[0])
-        thresholds[1] = project_simplex_near(argument[n:], z[n:], thresholds[1])
-
-
-@compiled(fastmath=_REORDER)
-def svrg_eg_dense(
-    A: Any, AT: Any, rows: Any, columns: Any, row_steps: Any, column_steps: Any,
+@compiled(fastmath=REORDER)
+def svrg_eg(
+    A: Rows, AT: Rows, rows: Any, columns: Any, row_steps: Any, column_steps: Any,
     z: Any, w: Any, base: Any, keep: float, argument: Any, half: Any, thresholds: Any,
 ) -> None:  # fmt: skip
-    """Iterations of the variance-reduced extragradient on a game with a dense matrix, ``z`` changed in place.
+    """Iterations of the variance-reduced extragradient on a game, ``z`` changed in place.
 
     ``h = J(keep z + base)``, ``z <- J(keep z + base - tau [F_q(h) - F_q(w)])`` with ``base = (1 - keep) w - tau F(w)``.
     """
-    n = A.shape[1]
-    size = z.shape[0]
+    n = column_steps.shape[0]
     for t in range(rows.shape[0]):
         i, j = rows[t], columns[t]
-        for k in range(size):
+        for k in range(z.shape[0]):
             argument[k] = keep * z[k] + base[k]
         thresholds[0] = project_simplex_near(argument[:n], half[:n], thresholds[0])
         thresholds[1] = project_simplex_near(argument[n:], half[n:], thresholds[1])
         change = row_steps[i] * (half[n + i] - w[n + i])
         if change != 0.0:
-            row = A[i]
-            for k in range(n):
-                argument[k] -= change * row[k]
+            add_row(A[0], A[1], A[2], i, -change, argument[:n])
         change = column_steps[j] * (half[j] - w[j])
         if change != 0.0:
-            column = AT[j]
-            for k in range(size - n):
-                argument[n + k] += change * column[k]
-        thresholds[2] = project_simplex_near(argument[:n], z[:n], thresholds[2])
-        thresholds[3] = project_simplex_near(argument[n:], z[n:], thresholds[3])
-
-
-@compiled(fastmath=_REORDER)
-def svrg_eg_sparse(
-    data: Any, indices: Any, starts: Any, data_t: Any, indices_t: Any, starts_t: Any,
-    rows: Any, columns: Any, row_steps: Any, column_steps: Any,
-    z: Any, w: Any, base: Any, keep: float, argument: Any, half: Any, thresholds: Any,
-) -> None:  # fmt: skip
-    """:func:`svrg_eg_dense` for a matrix in compressed rows (data, indices, starts) and in compressed columns."""
-    n = starts_t.shape[0] - 1
-    size = z.shape[0]
-    for t in range(rows.shape[0]):
-        i, j = rows[t], columns[t]
-        for k in range(size):
-            argument[k] = keep * z[k] + base[k]
-        thresholds[0] = project_simplex_near(argument[:n], half[:n], thresholds[0])
-        thresholds[1] = project_simplex_near(argument[n:], half[n:], thresholds[1])
-        change = row_steps[i] * (half[n + i] - w[n + i])
-        if change != 0.0:
-            for k in range(starts[i], starts[i + 1]):
-                argument[indices[k]] -= change * data[k]
-        change = column_steps[j] * (half[j] - w[j])
-        if change != 0.0:
-            for k in range(starts_t[j], starts_t[j + 1]):
-                argument[n + indices_t[k]] += change * data_t[k]
+            add_row(AT[0], AT[1], AT[2], j, change, argument[n:])
         thresholds[2] = project_simplex_near(argument[:n], z[:n], thresholds[2])
         thresholds[3] = project_simplex_near(argument[n:], z[n:], thresholds[3])
