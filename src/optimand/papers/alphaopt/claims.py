@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding
 
 from .model_free_checks import (
@@ -193,6 +192,3 @@ CLAIMS = (
         retrieval_speed,
     ),
 )
-
-for _entry in CLAIMS:
-    add_claim(_entry)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
 PAPER = "dynamic-submodular"
@@ -232,5 +231,3 @@ CLAIMS = (
         untestable="it is about a proof; the earlier algorithm itself runs here as method 'lattanzi'",
     ),
 )
-for _claim in CLAIMS:
-    add_claim(_claim)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.core.validation import OptimandError
 
@@ -335,6 +334,3 @@ CLAIMS = (
         untestable="the data sets are no longer available; our ant has a fixed gait and other data",
     ),
 )  # fmt: skip
-
-for _claim in CLAIMS:
-    add_claim(_claim)

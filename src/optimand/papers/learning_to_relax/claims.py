@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
 PAPER = "learning-to-relax"
@@ -282,6 +281,3 @@ CLAIMS = (
         cg_bound,
     ),
 )
-
-for claim in CLAIMS:
-    add_claim(claim)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
 from .agents import (
@@ -158,7 +157,7 @@ def packing_heuristic() -> Finding:
     )
 
 
-for name, sentence, paper_value, rule in (
+STUDIED = (
     (
         "faster than the default solver",
         "mallocMuZero's mappings of realistic programs run faster than those of XLA's default solver.",
@@ -171,12 +170,9 @@ for name, sentence, paper_value, rule in (
         "not claimed; a fair baseline",
         better_than_search_without_learning,
     ),
-):
-    add_claim(
-        Claim(paper=PAPER, name=name, sentence=sentence, paper_value=paper_value, check=rule, study=STUDY, small=SMALL)
-    )
+)
 
-for name, sentence, paper_value, check in (
+COMPUTED = (
     (
         "faster by the search alone",
         "What the agent's tree searches find runs faster than the default solver's mapping on at least half of them.",
@@ -238,15 +234,15 @@ for name, sentence, paper_value, check in (
         "first-fit by size: 1.29 to 1.41",
         packing_heuristic,
     ),
-):
-    add_claim(Claim(paper=PAPER, name=name, sentence=sentence, paper_value=paper_value, check=check))
-
-add_claim(
+)
+CLAIMS = (
+    *(Claim(PAPER, *said, rule, STUDY, SMALL) for *said, rule in STUDIED),
+    *(Claim(PAPER, *said, check) for *said, check in COMPUTED),
     Claim(
         paper=PAPER,
         name="AlphaTensor's model",
         sentence="The agent's mapping makes AlphaTensor's model run faster on a TPU.",
         paper_value="an improvement over the default solver (abstract)",
         untestable="needs that model's compiled program and a TPU",
-    )
+    ),
 )

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding
 from optimand.language.llm.choosing import endpoint_configured
 from optimand.language.modeling.benchmarks.optibench import available, load_nl4opt_e, load_optibench
+from optimand.papers.optibench_resocratic import resocratic
 
 PAPER = "optibench-resocratic"
 NO_DATA = "needs the benchmark's files in $OPTIMAND_DATA/optibench-resocratic"
@@ -244,9 +244,5 @@ CLAIMS = (
            few_shot_helps, _MODEL),
     _claim("nonlinear", "Nonlinear problems are solved less often than linear ones.", "GPT-4o 50.4 % against 81.0 %",
            nonlinear_is_harder, _MODEL),
+    *resocratic.CLAIMS,
 )  # fmt: skip
-
-for claim in CLAIMS:
-    add_claim(claim)
-
-from . import resocratic as resocratic  # noqa: E402 (its claims come after these)

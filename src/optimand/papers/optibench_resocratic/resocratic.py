@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding
 
 PAPER = "optibench-resocratic"
@@ -226,6 +225,3 @@ CLAIMS = (
         "from 0.0 and 13.6 %", untestable="needs the 29k pairs and a fine-tuning of models of 7 and 8 billion weights",
     ),
 )  # fmt: skip
-
-for _claim in CLAIMS:
-    add_claim(_claim)

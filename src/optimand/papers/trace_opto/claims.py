@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding
 from optimand.language.llm import endpoint_configured
 
@@ -292,6 +291,3 @@ CLAIMS = (
         "Theorem 2: Ω(N)", untestable="a lower bound over all messages is a theorem; no run can show it",
     ),
 )  # fmt: skip
-
-for _claim in CLAIMS:
-    add_claim(_claim)
