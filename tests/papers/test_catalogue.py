@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -298,11 +296,3 @@ def test_any_text_gives_scores_between_0_and_1_or_a_clear_refusal(query):
         return
     assert all(0.0 < score <= 1.0 for _, score in found)
     assert len({paper.slug for paper, _ in found}) == len(found)
-
-
-def test_import_and_lookup_leave_scikit_learn_alone():
-    code = (
-        "import sys; from optimand.papers import get_paper; get_paper('lion'); "
-        "sys.exit(any(name in sys.modules for name in ('sklearn', 'numpy', 'torch')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,8 +6,6 @@ import contextlib
 import importlib.util
 import math
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -251,16 +249,6 @@ def test_hyperparameters_reach_the_methods():
     assert method("adasketch-gv").paper == methods.PAPER
     with pytest.raises(OptimandError, match="no hyperparameter"):
         method("slsqp").hyper({"lr": 1.0})
-
-
-def test_importing_the_family_imports_little():
-    modules = "family, problems, methods"
-    code = (
-        f"import sys; from optimand.numerical.constrained import {modules}; "
-        "print([m for m in ('torch', 'numba', 'optimand.lab', 'sympy', 'sklearn', 'cyipopt') if m in sys.modules])"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
 
 
 def test_a_record_holds_the_residual_of_its_position_and_no_later_one():

@@ -1,8 +1,5 @@
 """The family: adopting functions, the run loop, problems, catalog entries, the judge."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from tests.running import entry, reader, runner
@@ -288,17 +285,6 @@ def test_the_judge_learns_a_smooth_function_and_goes_back_to_the_mean():
     np.testing.assert_array_equal(judge(task.x[:3]), Judge(task.data)(task.x[:3]))
     small = Judge(task.data, rows=50)
     assert np.isfinite(small(task.x)).all()
-
-
-def test_importing_the_family_loads_no_heavy_package():
-    code = (
-        "import sys; import optimand.offline, optimand.offline.family, optimand.offline.problems, "
-        "optimand.offline.methods, optimand.papers.ignite_offline.claims; "
-        "print([m for m in ('torch', 'numba', 'sklearn', 'mujoco', 'RNA', 'cma', 'botorch', 'scipy.stats') "
-        "if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_seed_trees_give_the_methods_seed(problem):

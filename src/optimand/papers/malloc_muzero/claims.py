@@ -236,8 +236,8 @@ COMPUTED = (
     ),
 )
 CLAIMS = (
-    *(Claim(PAPER, *said, rule, STUDY, SMALL) for *said, rule in STUDIED),
-    *(Claim(PAPER, *said, check) for *said, check in COMPUTED),
+    *(Claim(PAPER, name, said, paper, rule, STUDY, SMALL) for name, said, paper, rule in STUDIED),
+    *(Claim(PAPER, name, said, paper, check) for name, said, paper, check in COMPUTED),
     Claim(
         paper=PAPER,
         name="AlphaTensor's model",

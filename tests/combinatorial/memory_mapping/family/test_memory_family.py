@@ -1,8 +1,6 @@
 """The family's run loop: what is charged, what is recorded and judged, resuming, users' solvers, lazy imports."""
 
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -280,15 +278,3 @@ def test_a_program_of_ones_own_comes_from_a_file(tmp_path):
 def test_the_tiny_problems_target_is_the_optimum():
     for capacity, saved in ((4, 14.4), (6, 17.6), (8, 25.2), (16, 36.6)):
         assert tiny_memory(capacity).target == pytest.approx(50 / (50 - saved))
-
-
-def test_the_catalog_loads_neither_torch_nor_a_solver():
-    code = (
-        "import sys\n"
-        + "".join(
-            f"import optimand.combinatorial.memory_mapping.{part}\n" for part in ("family", "problems", "methods")
-        )
-        + "print([m for m in ('torch', 'numba', 'ortools', 'gymnasium', 'optimand.lab') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -233,18 +231,6 @@ def test_a_method_is_described_by_what_it_asks():
 def test_bad_parameters_of_problems_are_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
-
-
-def test_importing_the_family_is_light():
-    code = (
-        "import sys\n"
-        "from optimand.combinatorial.submodular import family, problems, methods\n"
-        "problems.verse_window()\n"
-        "heavy = {'torch', 'numba', 'scipy.sparse', 'sklearn', 'networkx', 'pandas'} & set(sys.modules)\n"
-        "print(sorted(heavy))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
 
 
 def test_streams_keep_their_width_and_drain_what_is_best_first():
