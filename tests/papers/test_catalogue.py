@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from optimand.core import catalog
 from optimand.core.validation import OptimandError, UnknownNameError
-from optimand.papers import STATUSES, Paper, get_paper, load_papers, search_papers
+from optimand.papers import STATUSES, Paper, claims, get_paper, listed_claims, load_papers, search_papers
 from optimand.papers.search import STOP_WORDS, Search, words
 
 ROOMS = {
@@ -296,3 +297,12 @@ def test_any_text_gives_scores_between_0_and_1_or_a_clear_refusal(query):
         return
     assert all(0.0 < score <= 1.0 for _, score in found)
     assert len({paper.slug for paper, _ in found}) == len(found)
+
+
+def test_the_documented_tables_say_of_each_claim_what_its_paper_does():
+    page = Path(__file__).parents[2] / "docs" / "reproducing.md"
+    rows = {line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")}
+    for slug in listed_claims():
+        for claim in claims(slug):
+            said = " | ".join(text.replace("|", r"\|") or "–" for text in (claim.paper_value, claim.reference))
+            assert any(row.startswith(f"| {claim.sentence} | {said} | ") for row in rows), (slug, claim.name)
