@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from docs import hooks
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -30,14 +31,10 @@ def test_code_in_the_documentation_runs(block, tmp_path):
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
 def test_examples_run(example, tmp_path):
-    arguments = (
-        [str(tmp_path / "picture.png")]
-        if "sys.argv" in example.read_text() or "argparse" in example.read_text()
-        else []
-    )
-    result = subprocess.run(
-        [sys.executable, example, *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
-    )
+    if example.stem in hooks.pictures():
+        assert hooks.draw(example).startswith(b"\x89PNG")  # as for the gallery, which has it already if it was built
+        return
+    result = subprocess.run([sys.executable, example], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
