@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from optimand.core import catalog
 from optimand.core.claims import StudySpec
@@ -37,6 +40,34 @@ def reader(usual: str) -> Callable[..., list[tuple[float, float]]]:
         return [(r.at, r.value) for r in recorder.records if r.split == split and r.metric == metric]
 
     return curve
+
+
+def told(recorder: Recorder) -> tuple[Any, ...]:
+    """All that a run told, except how long things took."""
+    costs = {name: value for name, value in recorder.costs.items() if "seconds" not in name}
+    return costs, recorder.notes, [(r.at, r.split, r.metric, r.value) for r in recorder.records]
+
+
+def cut_off(run: Callable[[Recorder], Any], budget: int, file: Path, at: float = 0.5) -> tuple[Recorder, float]:
+    """A run that is broken off and made again, and the share of the budget at which the second one began.
+
+    Args:
+        run: makes it, with a recorder.
+        budget: of the run.
+        file: for its checkpoints.
+        at: the share of the budget after which it is broken off.
+    """
+
+    def stop(share: float) -> None:
+        if share > at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Recorder(budget, checkpoint=file, checkpoint_every=0.0, progress=stop))
+    shares: list[float] = []
+    again = Recorder(budget, checkpoint=file, checkpoint_every=1e9, progress=shares.append)
+    run(again)
+    return again, shares[0]
 
 
 class Made:

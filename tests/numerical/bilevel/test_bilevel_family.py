@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from tests.running import cut_off, told
 
 from optimand.core import catalog
 from optimand.core.recorder import Diverged, Recorder
@@ -47,6 +48,32 @@ def test_every_method_runs_on_every_problem(problem, name):
     positions = [r.at for r in recorder.records if r.split == "test" and r.metric == problem.metric]
     assert positions == sorted(set(positions))
     assert 3 <= len(positions) <= 45
+
+
+class Drifting:
+    """Gradient steps on samples, kept whole: its oracle is in a closure too, and its generator is the instance's."""
+
+    def __init__(self, instance):
+        sampler = instance.sampler(200) if instance.sampler else lambda rng: rng.random() and None
+        self.gradients = lambda: instance.oracle.lower(self.x, self.z, self.z, 0.1, sampler(instance.rng))
+        self.x, self.z = instance.x0, instance.y0
+
+    def step(self):
+        self.z = self.z - 0.01 * self.gradients()[1]
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
+@pytest.mark.parametrize("name", [*sorted(METHODS), "drifting"])
+def test_a_run_that_was_cut_off_goes_on_exactly(problem, name, tmp_path):
+    method = METHODS.get(name) or adopt(name, Drifting)
+
+    def go(recorder):
+        problem.run(method, {}, seed=SeedTree(0), budget=400, recorder=recorder)
+        return recorder
+
+    again, began = cut_off(go, 400, tmp_path / "state", at=0.4)
+    assert told(again) == told(go(Recorder(400)))
+    assert began > 0.4
 
 
 @pytest.mark.parametrize("name", ["bilevel-penalty-storm", "bilevel-penalty"])

@@ -29,6 +29,7 @@ from optimand.numerical.bilevel import (
 )
 from optimand.numerical.bilevel.implicit import conjugate_gradients
 from optimand.numerical.bilevel.noisy import ManySolutions, noise_sampler, noisy_runs
+from optimand.numerical.bilevel.penalty import solve_lower
 from optimand.numerical.bilevel.schedules import LowerStep, UpperStep
 
 F = Level(lambda x, y: 0.5 * (y - 1) ** 2 + x**2 / 4, lambda x, y: x / 2, lambda x, y: y - 1)
@@ -365,6 +366,16 @@ def test_both_starts_of_the_lower_problems_are_used():
     level = Level(F.fun, F.grad_x, lambda x, y: (seen.append(float(y)), y - 1)[1])
     hypergradient(LevelOracle(level, level, (), ()), 1.0, 0.5, 3.0, 7.0, maxiter=1)
     assert seen[:3] == [3.0, 3.0, 7.0]
+
+
+def test_lower_problems_are_restarted_where_the_momentum_points_uphill():
+    curvature = np.geomspace(1e-4, 1.0, 10)
+    flat = Level(lambda x, y: 0.0, lambda x, y: 0 * x, lambda x, y: 0 * y)
+    bowl = Level(lambda x, y: 0.5 * (curvature * y**2).sum(), lambda x, y: 0 * x, lambda x, y: curvature * y)
+    start = np.ones(10)
+    found = solve_lower(LevelOracle(flat, bowl, (1,), (10,)), np.zeros(1), start, start, 1.0, lambda y: y, step=1.0)
+    assert found.success
+    assert found.nit < 2500  # 20 000 do not suffice without restarts, nor with one in every step downhill
 
 
 def test_values_that_are_not_finite_end_with_a_status_and_the_last_point():

@@ -144,11 +144,30 @@ def test_krylov_solvers_take_the_iterations_of_exact_solves(sketch, name):
     assert descends(found)
 
 
-def test_paper_accuracy_is_at_its_floor_from_the_first_iteration():
-    found = solve_problem(equality_problem("HS77"), sketch="exact")
+@pytest.mark.parametrize("name", ["HS77", "BT9"])  # BT9's penalties move four times
+def test_paper_accuracy_is_at_its_floor_from_the_first_iteration(name):
+    found = solve_problem(equality_problem(name), sketch="exact")
     assert (found.history["delta"] == 1e-6).all()
-    practical = solve_problem(equality_problem("BT9"), sketch="kaczmarz", accuracy="practical", rng=0)
-    assert practical.delta < 0.1
+
+
+def test_paper_accuracy_above_its_floor_is_the_trial_of_the_penalties_and_norms():
+    problem = EqualityProblem(
+        fun=lambda x: 0.05 * x @ x, grad=lambda x: 0.1 * x, cons=lambda x: 2 * x[:1] - 2,
+        jac=lambda x: np.array([[2.0, 0.0]]), hess=lambda x, lam: 0.1 * np.eye(2), x0=[3.0, 1.0],
+    )  # fmt: skip
+    found = solve_problem(problem, sketch="exact", xi_b=1.0, eta1=2.0, eta2=1.0)
+    assert (found.nit, found.eta1, found.eta2) == (1, 2.0, 1.0)
+    psi, upsilon = 20, 2  # ‖B‖_F < 1 < ‖G‖_F = 2, and λmin(G Gᵀ) counts as 1
+    assert found.delta == pytest.approx((0.5 - 0.1) * 1 / ((1 + 2 + 1) * (psi * upsilon) ** 2))
+
+
+@pytest.mark.parametrize("nu", [1.5, 2.0])
+def test_a_failed_descent_test_moves_penalties_and_accuracy_by_powers_of_nu(nu):
+    found = solve_problem(equality_problem("BT9"), sketch="exact", accuracy="practical", nu=nu)
+    failed = np.round(np.log(found.history["eta1"]) / np.log(nu**2))
+    assert failed[-1] >= 2
+    for name, start, power in (("eta1", 1.0, 2), ("eta2", 0.1, -1), ("delta", 0.1, -4)):
+        np.testing.assert_allclose(found.history[name], start * nu ** (power * failed), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from tests.running import cut_off, entry, told
 
 from optimand.core import catalog
 from optimand.core.contracts import Method
@@ -114,30 +115,6 @@ def test_there_are_about_fifty_records_and_the_latest_mean_is_over_the_latest():
     assert curves["last_iterations"][3000] == pytest.approx((total[3000] - total[1980]) / 1020, rel=0.05)
 
 
-class KilledError(Exception):
-    pass
-
-
-@pytest.mark.parametrize("method", [name for name in NAMES if name != "omega-fixed"])
-@pytest.mark.parametrize("problem", ["shifted-laplacians", "heat-equation:nx=10"])
-def test_a_killed_run_continues_exactly(problem, method, tmp_path):
-    whole = run(problem, method, budget=200)
-    file = tmp_path / "run.ckpt"
-
-    def kill(share):
-        if share >= 0.63:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        run(problem, method, budget=200, recorder=Recorder(200, checkpoint=file, checkpoint_every=0, progress=kill))
-    shares = []
-    resumed = Recorder(200, checkpoint=file, checkpoint_every=1e9, progress=shares.append)
-    run(problem, method, budget=200, recorder=resumed)
-    assert shares[0] > 0.6
-    kept = [(r.at, r.split, r.metric, r.value) for r in resumed.records]
-    assert kept == [(r.at, r.split, r.metric, r.value) for r in whole.records]
-
-
 class Cautious:
     """Keeps to the middle of the grid."""
 
@@ -151,6 +128,31 @@ class Cautious:
         assert cost >= 0
 
 
+class Wandering(Cautious):
+    """Draws from the grid by the solver's generator; it has no ``state_dict``."""
+
+    def __init__(self, arms, rng):
+        self.arms, self.rng = arms, rng
+
+    def ask(self, context):
+        return self.rng.choice(self.arms)
+
+
+@pytest.mark.parametrize("method", [*NAMES, "wandering"])
+@pytest.mark.parametrize("problem", ["shifted-laplacians", "heat-equation:nx=10", "digits-smoothing"])
+def test_a_run_that_was_cut_off_goes_on_exactly(problem, method, tmp_path):
+    made = catalog.get_problem(problem)
+    chosen = family.adopt("wandering", Wandering) if method == "wandering" else entry(method)
+
+    def go(recorder):
+        made.run(chosen, {}, seed=SeedTree(0), budget=60, recorder=recorder)
+        return recorder
+
+    again, began = cut_off(go, 60, tmp_path / "state")
+    assert told(again) == told(go(Recorder(60)))
+    assert began > 0.5
+
+
 def test_a_users_tuner_is_a_method():
     adopted = family.adopt("cautious", Cautious)
     assert (adopted.defaults, adopted.summary) == ({"position": 0.5}, "Keeps to the middle of the grid.")
@@ -159,7 +161,7 @@ def test_a_users_tuner_is_a_method():
     problem.run(adopted, {"position": 0.0}, seed=SeedTree(0), budget=30, recorder=recorder)
     fixed = run("shifted-laplacians", "omega-fixed:omega=1.0", budget=30)
     assert recorder.last("test", "iterations") == fixed.last("test", "iterations")
-    assert "resumes" in family.describe(adopted)
+    assert set(family.describe(adopted)) == {"tunes"}
 
 
 def test_a_users_factory_gets_what_it_asks_for():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...core.validation import OptimandError
+from ..stateful import Stateful
 from .implicit import implicit_hypergradient, unrolled_hypergradient
 from .loop import Instance
 from .oracle import checked_projection
@@ -16,8 +17,10 @@ from .schedules import Curvature, step_of
 Array = Any
 
 
-class _LowerDescent:
+class _LowerDescent(Stateful):
     """Projected gradient steps on g alone; the step is ``share`` over the curvature, looked at every tenth time."""
+
+    _state = ("curvature", "count")
 
     def __init__(self, instance: Instance, share: float) -> None:
         self.oracle, self.share = instance.oracle, share
@@ -44,7 +47,9 @@ class _LowerDescent:
         return z
 
 
-class _Baseline:
+class _Baseline(Stateful):
+    _state: ClassVar[tuple[str, ...]] = ("x", "z", "descent")
+
     def __init__(self, instance: Instance, alpha: float, gamma: float, inner_steps: int) -> None:
         if not hasattr(instance.oracle, "second_order"):
             raise OptimandError("the method needs second derivatives, which this problem's oracle does not have")
@@ -62,6 +67,8 @@ class _Baseline:
 
 class Implicit(_Baseline):
     """Implicit differentiation: lower steps from the last solution, then conjugate gradients from the last v."""
+
+    _state = (*_Baseline._state, "v")
 
     def __init__(
         self, instance: Instance, *, alpha: float = 1.0, gamma: float = 0.8, inner_steps: int = 20, cg_steps: int = 20
@@ -114,6 +121,8 @@ class FixedUpper(_Baseline):
 
 class UpperOnly(_Baseline):
     """The upper level alone: f is minimized over y, as if its data were for training, with a little decay."""
+
+    _state = (*_Baseline._state, "momentum", "previous")
 
     def __init__(self, instance: Instance, *, gamma: float = 0.8, inner_steps: int = 20, decay: float = 1e-3) -> None:
         super().__init__(instance, 1.0, gamma, inner_steps)

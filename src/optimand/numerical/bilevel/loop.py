@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.contracts import Method
 from ...core.recorder import Diverged, Recorder
-from ...core.running import BudgetSpent, Meter
+from ...core.running import BudgetSpent, Meter, resume, save
 from ...core.seeds import SeedTree
 from ...core.validation import OptimandError
 from .oracle import PairedOracle
@@ -122,26 +122,41 @@ def run(
         raise OptimandError(f"method {method.name!r} needs more than {budget} gradient calls to start") from None
     if not is_stepper(stepper):
         raise OptimandError(f"method {method.name!r} returned a {type(stepper).__name__}, which has no step(), x and z")
-    _record(recorder, instance, counter, stepper)
-    spent, every = False, budget / EVALUATIONS
-    while not spent and counter.total < budget:
-        mark = min(budget, (counter.total // every + 1) * every)
-        while counter.total < mark and not spent:
-            before = counter.total
-            try:
-                with recorder.timed(), np.errstate(over="ignore", invalid="ignore"):
-                    stepper.step()
-            except BudgetSpent:
-                spent = True
-            except FloatingPointError as error:
-                recorder.note(stopped=str(error))
-                raise Diverged(counter.total, str(error)) from error
-            if instance.oracle.counter is not counter:
-                raise OptimandError(f"method {method.name!r} replaced the counter of gradient calls")
-            if counter.total == before and not spent:
-                raise OptimandError(f"method {method.name!r} took a step without asking for a gradient")
-            recorder.progress(counter.total)
+    if resumed := resume(recorder, stepper):
+        # An object that was kept whole has an oracle of its own, that of the instance that was kept with it.
+        stepper, (counts, kept) = resumed
+        instance = kept or instance
+        counter = instance.oracle.counter
+        counter.total, counter.by_kind = counts
+    else:
         _record(recorder, instance, counter, stepper)
+    spent, every = False, budget / EVALUATIONS
+
+    def next_mark() -> float:
+        return min(budget, (counter.total // every + 1) * every)
+
+    mark = next_mark()
+    while not spent and counter.total < budget:
+        before = counter.total
+        try:
+            with recorder.timed(), np.errstate(over="ignore", invalid="ignore"):
+                stepper.step()
+        except BudgetSpent:
+            spent = True
+        except FloatingPointError as error:
+            recorder.note(stopped=str(error))
+            raise Diverged(counter.total, str(error)) from error
+        if instance.oracle.counter is not counter:
+            raise OptimandError(f"method {method.name!r} replaced the counter of gradient calls")
+        if counter.total == before and not spent:
+            raise OptimandError(f"method {method.name!r} took a step without asking for a gradient")
+        recorder.progress(counter.total)
+        if spent or counter.total >= mark:
+            _record(recorder, instance, counter, stepper)
+            mark = next_mark()
+        if not spent:
+            kept = None if hasattr(stepper, "state_dict") else instance
+            save(recorder, stepper, (counter.total, counter.by_kind), kept)
     recorder.progress(budget)
     recorder.cost(
         seconds_per_unit=recorder.seconds / max(counter.total, 1),

@@ -203,17 +203,17 @@ class AdaSketchNewton:
     def _direction(self, kkt: KKT, slope: MeritSlope, inner: Any, limits: Limits) -> tuple[float, Status | None]:
         """Solve until the step is accurate and a descent direction; penalties and accuracy move on the way."""
         s, b2 = self.settings, self.point.kkt2
-        paper = s.accuracy == "paper"
         theta = s.theta
         if callable(theta):
             theta = check_number("theta(k, b_norm)", theta(self.nit, math.sqrt(b2)), low=0, low_open=True)
         scale = theta * math.sqrt(b2)
-        trial = math.inf
-        if paper:
+        floor = 0.0
+        if s.accuracy == "paper":
             psi, upsilon = kkt.psi(s.xi_b), kkt.upsilon()
             scale /= kkt.a_norm * psi
             trial = (0.5 - s.beta) * self.eta2 / ((1 + self.eta1 + self.eta2) * (upsilon * psi) * (upsilon * psi))
-            self.delta = max(min(self.delta, trial), DELTA_FLOOR)
+            floor = DELTA_FLOOR
+            self.delta = max(min(self.delta, trial), floor)  # it only falls from here
         while True:
             status = inner.advance(scale * self.delta, s.max_inner, limits)
             if status is not None:
@@ -226,9 +226,7 @@ class AdaSketchNewton:
                 return q, None
             self.eta1 *= s.nu**2
             self.eta2 /= s.nu
-            self.delta /= s.nu**4
-            if paper:
-                self.delta = max(min(self.delta, trial), DELTA_FLOOR)
+            self.delta = max(self.delta / s.nu**4, floor)
 
     def _line_search(self, d: np.ndarray, q: float, kkt: KKT, inner: int) -> Status | None:
         """Armijo on the merit function; near the solution its differences drown in rounding, hence the slack."""

@@ -1,4 +1,8 @@
-"""The run loop of constrained problems: counted oracle calls, and a residual that does not depend on the method."""
+"""The run loop of constrained problems: counted oracle calls, and a residual that does not depend on the method.
+
+A minimizer in SciPy's form owns its loop, whose state nobody can reach from outside: a run that was broken off starts
+again. It ends as it would have, because everything random hangs on the seed.
+"""
 
 from __future__ import annotations
 

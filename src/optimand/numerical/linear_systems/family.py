@@ -29,7 +29,7 @@ def adopt(name: str, obj: Any) -> Method:
         name: what the method is to be called.
         obj: called as ``obj(arms, **hyper)`` with the grid of omegas, and with ``context_bounds=(low, high)`` and
             ``rng=generator`` if it has such parameters; gives an object with ``ask(context) -> omega`` and
-            ``tell(iterations)``. With ``state_dict`` and ``load_state_dict`` too, its runs can be resumed.
+            ``tell(iterations)``. Where it can be pickled, its runs can be resumed.
 
     Raises:
         OptimandError: ``obj`` is something else, has a required hyperparameter, or cannot be built.
@@ -88,8 +88,6 @@ def describe(method: Method) -> dict[str, str]:
     if hasattr(tuner, "state_dict"):
         state = tuner.state_dict()
         facts["state bytes"] = str(sum(v.nbytes for v in state.values() if isinstance(v, np.ndarray)))
-    else:
-        facts["resumes"] = "no: it has no state_dict"
     return facts
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from optimand.core.contracts import Method
 from optimand.core.recorder import Recorder
+from optimand.core.running import resume, save
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_int
 
@@ -77,10 +77,13 @@ def solve_sequence(
     for _ in range(min(WARM_UP, budget)):
         warm.step(None)
     run = _Run(problem, method, values, seed)
-    run.go(budget, recorder)
+    resumed = resume(recorder, run)
+    (resumed[0] if resumed else run).go(budget, recorder)
 
 
 class _Run:
+    """The systems, the solver and the tuner; it is kept whole, so that a tuner needs no ``state_dict`` to go on."""
+
     def __init__(self, problem: SequenceProblem, method: Method, hyper: Mapping[str, Any], seed: SeedTree) -> None:
         self.sequence: Sequence = problem.sequence(seed.child("data").numpy())
         self.best = math.nan  # the oracle's omega for the current system, sought before the clock runs
@@ -116,19 +119,14 @@ class _Run:
         self.recent.append(self.solver.iterations - before)
 
     def go(self, budget: int, recorder: Recorder) -> None:
-        saved = recorder.restore()
-        if saved is not None:
-            self.load(saved)
         recorder.note(solver=self.solver_name)
         record_at = {-(-k * budget // POINTS) for k in range(1, POINTS + 1)}
-        resumable = self.tuner is None or hasattr(self.tuner, "load_state_dict")
         while self.solver.solves < budget:
             self.step(recorder)
             at = self.solver.solves
             if at in record_at:
                 self.record(at, recorder)
-            if at < budget and resumable and recorder.checkpoint_due():
-                recorder.save(self.save())
+            save(recorder, self)
             recorder.progress(at)
         recorder.cost(
             seconds_per_unit=recorder.seconds / budget,
@@ -139,26 +137,6 @@ class _Run:
 
     def record(self, at: int, recorder: Recorder) -> None:
         total = self.solver.iterations
-        for split in ("valid", "test"):
-            recorder.record(
-                at,
-                split,
-                iterations=total / at,
-                last_iterations=float(np.mean(self.recent)),
-                total_iterations=total,
-            )
-
-    def save(self) -> bytes:
-        state = {
-            "solver": self.solver.state_dict(),
-            "sequence": self.sequence.state_dict(),
-            "recent": list(self.recent),
-        }
-        return pickle.dumps(state)
-
-    def load(self, content: bytes) -> None:
-        # the recorder's own file: a user's tuner may keep any Python object in its state
-        state = pickle.loads(content)
-        self.solver.load_state_dict(state["solver"])
-        self.sequence.load_state_dict(state["sequence"])
-        self.recent.extend(state["recent"])
+        recorder.record_undivided(
+            at, iterations=total / at, last_iterations=float(np.mean(self.recent)), total_iterations=total
+        )

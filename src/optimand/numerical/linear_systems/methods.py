@@ -8,8 +8,6 @@ from optimand.core.catalog import method
 from optimand.core.space import Float, Int
 from optimand.core.validation import check_number
 
-from ..stateful import Stateful
-
 if TYPE_CHECKING:
     from .loop import Setting
     from .tuners import BinnedBandit, ChebCB, FixedOmega, TsallisINF
@@ -49,7 +47,7 @@ def fixed_omega(setting: Setting, omega: float = 1.5) -> FixedOmega:
     return FixedOmega(check_number("omega", omega, low=0, high=2, low_open=True, high_open=True))
 
 
-class Oracle(Stateful):
+class Oracle:
     """A tuner that looks at the system first.
 
     Args:

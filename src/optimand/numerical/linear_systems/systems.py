@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimand.core.validation import check_choice, check_int, check_number
-
-from ..stateful import Stateful
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -49,12 +47,6 @@ class Sequence(Protocol):
     def best_omega(self, system: System, count: Callable[[float], int]) -> float:
         """The omega of an oracle; ``count(omega)`` solves the system and says how many iterations that took."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resume needs."""
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-
 
 def laplacian(side: int) -> csr_array:
     """The five-point Laplacian on ``side x side`` interior points: 4 on the diagonal, -1 for neighbors, no 1/h².
@@ -78,7 +70,7 @@ def laplacian(side: int) -> csr_array:
     return matrix
 
 
-class ShiftedLaplacians(Stateful):
+class ShiftedLaplacians:
     """A + c_t I with the five-point Laplacian A and random shifts c_t, which are the context.
 
     The shifts are -0.15 + 0.6 Beta(a, b): (a, b) = (0.5, 1.5) for the high, (2, 6) for the low variance. The
@@ -99,8 +91,6 @@ class ShiftedLaplacians(Stateful):
         >>> system.b.shape, -0.15 <= system.context <= 0.45
         ((100,), True)
     """
-
-    _state = ("rng",)
 
     def __init__(self, variance: str = "high", *, side: int = 10, rng: np.random.Generator | int | None = None) -> None:
         from .matrices import prepare
@@ -159,7 +149,7 @@ def diffusion(t: Any) -> Any:
     return np.maximum(0.1 * wave, -10 * wave)
 
 
-class HeatEquation(Stateful):
+class HeatEquation:
     """Implicit time steps of the heat equation on the unit square, with a diffusion that changes in time.
 
     Crank-Nicolson at half steps: (I - ½κ dt Δ) u⁺ = (I + ½κ dt Δ) u + dt f with κ and f at the half step, zero on
@@ -180,7 +170,6 @@ class HeatEquation(Stateful):
         ((576,), [0.000314, 9.999951])
     """
 
-    _state = ("step", "u")
     STEPS = 5000  # whose diffusion coefficients span the context's bounds
 
     def __init__(self, nx: int = 50, *, dt: float = 1e-3) -> None:
@@ -219,7 +208,7 @@ class HeatEquation(Stateful):
         return fewest(count)
 
 
-class DigitsSmoothing(Stateful):
+class DigitsSmoothing:
     """Edge-preserving smoothing of noisy images of handwritten digits: (L + c_t I) x = c_t y_t.
 
     L is the Laplacian of the pixels' grid, whose edges weigh exp(-10 d²) with d the difference of two pixels in the
@@ -234,7 +223,6 @@ class DigitsSmoothing(Stateful):
         (2304,)
     """
 
-    _state = ("rng",)
     SIDE, NOISE = 6, 0.5  # digits along a side of the mosaic, standard deviation where pixels are in [0, 1]
 
     def __init__(self, *, rng: np.random.Generator | int | None = None) -> None:
