@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from optimand.core import catalog
@@ -37,6 +39,46 @@ def reader(usual: str) -> Callable[..., list[tuple[float, float]]]:
         return [(r.at, r.value) for r in recorder.records if r.split == split and r.metric == metric]
 
     return curve
+
+
+class CutError(Exception):
+    """Ends a run in the middle."""
+
+
+def cut_and_resumed(
+    problem: Any, method: Any, budget: int, file: Path, share: float = 0.5, **hyper: Any
+) -> tuple[Recorder, list[float], list[float]]:
+    """End a run at ``share`` of its budget, and make it again on the same checkpoint file.
+
+    All that is recorded, seconds apart, must be that of a run that was not ended.
+
+    Returns:
+        The second run's recorder, and the progress of both.
+    """
+    shares: tuple[list[float], list[float]] = [], []
+
+    def end(done: float) -> None:
+        shares[0].append(done)
+        if done >= share:
+            raise CutError
+
+    def run(recorder: Recorder) -> Recorder:
+        problem.run(method, hyper, seed=SeedTree(0), budget=budget, recorder=recorder)
+        return recorder
+
+    whole = run(Recorder(budget))
+    with contextlib.suppress(CutError):
+        run(Recorder(budget, checkpoint=file, checkpoint_every=0, progress=end))
+    assert shares[0][-1] >= share, "the run must be long enough to be ended in the middle"
+    resumed = run(Recorder(budget, checkpoint=file, checkpoint_every=0, progress=shares[1].append))
+    assert told(resumed) == told(whole)
+    return resumed, *shares
+
+
+def told(recorder: Recorder) -> Any:
+    """What a recorder holds, without seconds."""
+    costs = {name: value for name, value in recorder.costs.items() if "seconds" not in name.split("_")}
+    return [(r.at, r.split, r.metric, r.value) for r in recorder.records], costs, recorder.pictures, recorder.notes
 
 
 class Made:
