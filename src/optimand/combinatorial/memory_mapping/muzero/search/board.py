@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
 
-from ...game import arrays as k
+from ...game import arrays as ix
 from ...game.kernels import reset, step
 from ..features import static_features, uses_after
 
@@ -53,8 +53,8 @@ def make_board(programs: list[tuple[NDArray, NDArray]], *, position: bool) -> Bo
         best_time=np.full(count, np.inf),
         best=np.zeros((count, references), np.int8),
         moves=np.full(count, np.iinfo(np.int64).max),
-        start_ints=_stack([np.zeros(p[k.S_LENGTH], np.int64) for p, _ in programs]),
-        start_floats=_stack([np.zeros(p[k.F_LENGTH]) for p, _ in programs]),
+        start_ints=_stack([np.zeros(p[ix.S_LENGTH], np.int64) for p, _ in programs]),
+        start_floats=_stack([np.zeros(p[ix.F_LENGTH]) for p, _ in programs]),
     )
     for g, (p, q) in enumerate(programs):
         board.table[g, : len(tables[g])] = tables[g]
@@ -73,11 +73,11 @@ def _stack(rows: list[NDArray]) -> NDArray:
 @compiled(error_model="numpy")
 def skip_forced(P: NDArray, Q: NDArray, S: NDArray, F: NDArray, moves: NDArray) -> bool:
     """Play while one action is legal; False where the moves ran out first."""
-    while S[k.POSITION] < P[k.R] and (S[k.FAST] == 0 or S[k.FORCED] == 1):
+    while S[ix.POSITION] < P[ix.R] and (S[ix.FAST] == 0 or S[ix.FORCED] == 1):
         if moves[0] <= 0:
             return False
         moves[0] -= 1
-        step(P, Q, S, F, S[k.FAST])
+        step(P, Q, S, F, S[ix.FAST])
     return True
 
 
@@ -87,32 +87,32 @@ def decide(P: NDArray, Q: NDArray, S: NDArray, F: NDArray, action: int, moves: N
     if moves[0] <= 0:
         return False
     moves[0] -= 1
-    step(P, Q, S, F, S[k.FAST] if action == 1 else k.DROP)
+    step(P, Q, S, F, S[ix.FAST] if action == 1 else ix.DROP)
     return skip_forced(P, Q, S, F, moves)
 
 
 @compiled(error_model="numpy")
 def is_over(P: NDArray, S: NDArray) -> bool:
     """Whether the last reference was decided."""
-    return S[k.POSITION] >= P[k.R]
+    return S[ix.POSITION] >= P[ix.R]
 
 
 @compiled(error_model="numpy")
 def saved(Q: NDArray, S: NDArray, F: NDArray) -> float:
     """Seconds saved so far relative to the all-slow time; -1 where the episode failed."""
-    if S[k.FAILED] == 1:
+    if S[ix.FAILED] == 1:
         return -1.0
-    return (Q[k.ALL_SLOW] - F[k.TIME]) / Q[k.ALL_SLOW] if Q[k.ALL_SLOW] > 0.0 else 0.0
+    return (Q[ix.ALL_SLOW] - F[ix.TIME]) / Q[ix.ALL_SLOW] if Q[ix.ALL_SLOW] > 0.0 else 0.0
 
 
 @compiled(error_model="numpy")
 def keep_best(board: Board, g: int, S: NDArray, F: NDArray) -> bool:
     """Offer a complete trajectory; True where it is the best so far."""
-    if S[k.FAILED] == 1 or not F[k.TIME] < board.best_time[g]:
+    if S[ix.FAILED] == 1 or not F[ix.TIME] < board.best_time[g]:
         return False
-    board.best_time[g] = F[k.TIME]
-    for at in range(board.p[g, k.R]):
-        board.best[g, at] = S[k.DECISIONS + at]
+    board.best_time[g] = F[ix.TIME]
+    for at in range(board.p[g, ix.R]):
+        board.best[g, at] = S[ix.DECISIONS + at]
     return True
 
 
@@ -140,7 +140,7 @@ def copy_state(S: NDArray, F: NDArray, to_S: NDArray, to_F: NDArray) -> None:
 def begin(board: Board, g: int, S: NDArray, F: NDArray) -> None:
     """Set a state to the first decision of program ``g``; the forced moves before it are counted."""
     copy_state(board.start_ints[g], board.start_floats[g], S, F)
-    board.moves[g] = max(board.moves[g] - S[k.POSITION], 0)
+    board.moves[g] = max(board.moves[g] - S[ix.POSITION], 0)
 
 
 @compiled(error_model="numpy")
@@ -148,7 +148,7 @@ def play_out(board: Board, g: int, S: NDArray, F: NDArray, rng: NDArray) -> bool
     """Play to the end, fast with the guide's probability at each decision, and offer the result; False: no moves."""
     P, Q, moves, guide = board.p[g], board.q[g], board.moves[g : g + 1], board.guide[g]
     while not is_over(P, S):
-        action = 1 if draw(rng) < guide[S[k.POSITION]] else 0
+        action = 1 if draw(rng) < guide[S[ix.POSITION]] else 0
         if not decide(P, Q, S, F, action, moves):
             return False
     keep_best(board, g, S, F)
