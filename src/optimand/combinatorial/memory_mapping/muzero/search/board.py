@@ -63,6 +63,11 @@ def make_board(programs: list[tuple[NDArray, NDArray]], *, position: bool) -> Bo
     return board
 
 
+def blank_states(board: Board, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Room for states, (count, …) integers and numbers."""
+    return np.zeros((count, board.start_ints.shape[1]), np.int64), np.zeros((count, board.start_floats.shape[1]))
+
+
 def _stack(rows: list[NDArray]) -> NDArray:
     out = np.zeros((len(rows), max(len(row) for row in rows)), rows[0].dtype)
     for line, row in zip(out, rows, strict=True):
