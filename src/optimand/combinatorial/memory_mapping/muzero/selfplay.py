@@ -17,7 +17,8 @@ from optimand.core.compiled import compiled
 from ..game import arrays as ix
 from ..game.episodes import play
 from ..game.kernels import reset
-from .features import DYNAMIC, GRID, write_features, write_grid
+from ..game.observations import GRID, write_grid
+from .features import DYNAMIC, write_features
 from .replay import Episode, Replay
 from .search.board import Board, begin, blank_states, decide, is_over, keep_best, saved
 from .search.exact import ExactSearch
