@@ -75,7 +75,7 @@ def test_processes_give_the_same_results_as_one():
 def test_processes_end_with_their_owner_and_a_dead_one_is_reported():
     trainer = Trainer(tiny(), 0, **SMALL)
     workers = Workers(1, trainer.board, trainer.settings)
-    (pid,) = workers.pids
+    pid = workers.processes[0].pid
     os.kill(pid, signal.SIGKILL)
     net = trainer.learner.packed()
     with pytest.raises(OptimandError, match="a worker ended early"):
@@ -212,7 +212,7 @@ def test_after_an_error_of_a_process_the_next_round_begins_with_others():
     trainer, alone = Trainer(tiny(), 0, workers=1, **SMALL), Trainer(tiny(), 0, **SMALL)
     trainer.step()
     trainer.workers = Workers(1, trainer.board, trainer.settings)
-    (pid,) = trainer.workers.pids
+    pid = trainer.workers.processes[0].pid
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(OptimandError, match="a worker ended early"):
         trainer.round()

@@ -11,9 +11,16 @@ from optimand.core.compiled import compiled
 from . import arrays as ix
 from .kernels import reset, step
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+
+@compiled(error_model="numpy")
+def draw(state: Any) -> float:
+    """A uniform number in [0, 1) from a state of one uint64 (splitmix64)."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return float(z >> np.uint64(11)) * 1.1102230246251565e-16
 
 
 @compiled
@@ -58,7 +65,7 @@ def play_random(
     Returns:
         moves made, time of the best episode, sum of the times, and complete episodes.
     """
-    word = np.uint64(seed)
+    word = np.array([seed], np.uint64)
     moves, done = 0, 0
     least, total = np.inf, 0.0
     for _ in range(count):
@@ -66,14 +73,8 @@ def play_random(
         f[:] = F
         while s[ix.POSITION] < P[ix.R] and moves < most:
             action = s[ix.FAST]
-            if action != ix.DROP and s[ix.FORCED] == 0:
-                word += _GAMMA
-                z = word
-                z = (z ^ (z >> _S30)) * _MIX1
-                z = (z ^ (z >> _S27)) * _MIX2
-                z = z ^ (z >> _S31)
-                if np.float64(z >> _S11) * 2.0**-53 >= fast_probability:
-                    action = ix.DROP
+            if action != ix.DROP and s[ix.FORCED] == 0 and draw(word) >= fast_probability:
+                action = ix.DROP
             step(P, Q, s, f, action)
             moves += 1
         if s[ix.POSITION] < P[ix.R]:
@@ -119,6 +120,3 @@ def enumerate_all(P: Any, Q: Any, best: Any, most: Any) -> Any:
             least = F[ix.TIME]
             best[:] = S[ix.DECISIONS : ix.DECISIONS + P[ix.R]]
     return least, leaves
-
-
-__all__ = ["enumerate_all", "play", "play_actions", "play_random"]

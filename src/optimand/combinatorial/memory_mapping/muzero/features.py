@@ -1,4 +1,4 @@
-"""What the networks see of a state: features of the current reference, and a grid of the fast memory around it.
+"""What the networks see of a state: features of the current reference (and the grid of ``game.observations``).
 
 The features are those of the program (a table, made once) and those of the state (a compiled function); times are
 relative to T of the all-slow state or to the time of an instruction, sizes to the capacity, so that one network can
@@ -19,7 +19,6 @@ from ..game import arrays as ix
 CYCLES = (1, 2, 4, 8, 16, 32)
 STATIC = 11
 DYNAMIC = 12
-GRID = 64
 AHEAD = 8  # instructions that the mean occupancy looks forward over, and the use of copy time back
 
 
@@ -140,27 +139,3 @@ def write_features(P: NDArray, Q: NDArray, S: NDArray, F: NDArray, table: NDArra
     x[width + 9] = kept  # a fast output that can still be spared its slow write
     x[width + 10] = kept and first == ix.NOCOPY
     x[width + 11] = math.log1p(P[P[ix.P_SIZE] + b] / capacity)
-
-
-@compiled(error_model="numpy")
-def write_grid(P: NDArray, S: NDArray, grid: NDArray) -> None:
-    """Write the occupancy around the current instruction: rows are instructions, columns are addresses.
-
-    Args:
-        P, S: program and state.
-        grid: (GRID, GRID), uint8; row GRID / 2 is the current instruction.
-    """
-    for row in range(GRID):
-        for column in range(GRID):
-            grid[row, column] = 0
-    capacity = P[ix.CAPACITY]
-    at = min(S[ix.POSITION], P[ix.R] - 1)
-    origin = P[P[ix.P_INSTRUCTION] + at] - GRID // 2
-    for r in range(S[ix.COUNT]):
-        first = max(S[P[ix.S_START] + r] - origin, 0)
-        end = min(S[P[ix.S_END] + r] - origin, GRID - 1)
-        low = S[P[ix.S_LOW] + r] * GRID // capacity
-        high = (S[P[ix.S_HIGH] + r] * GRID + capacity - 1) // capacity
-        for row in range(first, end + 1):
-            for column in range(low, min(high, GRID)):
-                grid[row, column] = 1

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from optimand.core.compiled import compiled
 
 from ...game import arrays as ix
+from ...game.episodes import draw
 from ...game.kernels import reset, step
 from ..features import static_features, uses_after
 
@@ -61,6 +62,11 @@ def make_board(programs: list[tuple[NDArray, NDArray]], *, position: bool) -> Bo
         reset(p, q, board.start_ints[g], board.start_floats[g])
         skip_forced(p, q, board.start_ints[g], board.start_floats[g], board.moves[g : g + 1])
     return board
+
+
+def blank_states(board: Board, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Room for states, (count, …) integers and numbers."""
+    return np.zeros((count, board.start_ints.shape[1]), np.int64), np.zeros((count, board.start_floats.shape[1]))
 
 
 def _stack(rows: list[NDArray]) -> NDArray:
@@ -114,17 +120,6 @@ def keep_best(board: Board, g: int, S: NDArray, F: NDArray) -> bool:
     for at in range(board.p[g, ix.R]):
         board.best[g, at] = S[ix.DECISIONS + at]
     return True
-
-
-@compiled(error_model="numpy")
-def draw(state: NDArray) -> float:
-    """A uniform number in [0, 1) from a state of one uint64 (splitmix64)."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return float(z >> np.uint64(11)) * 1.1102230246251565e-16
 
 
 @compiled(error_model="numpy")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
 
-from ..features import DYNAMIC, GRID, write_features, write_grid
+from ...game.observations import GRID, write_grid
+from ..features import DYNAMIC, write_features
 from . import trees as t
 from .board import (
     Board,
