@@ -216,6 +216,7 @@ CLAIMS = (
         sentence="From iteration counts alone, a bandit's total cost approaches that of the best fixed omega.",
         paper_value=NO_NUMBER,
         check=towards_the_best_fixed,
+        reference="1.19 times at high, 1.07 at low variance, last 1000 1.07 and 0.99 (another implementation)",
     ),
     SOR(
         name="sor-regret",
@@ -228,18 +229,21 @@ CLAIMS = (
         sentence="A contextual bandit that knows the shift needs far fewer iterations than one that does not.",
         paper_value=NO_NUMBER,
         check=cheb_cb_against_tsallis,
+        reference="0.54 to 0.55 at high, 0.69 to 0.71 at low variance (another implementation, three seeds)",
     ),
     SOR(
         name="sor-instance-optimal",
         sentence="ChebCB's total cost approaches that of the best omega for each system, below every fixed omega.",
         paper_value="o(T) above the instance-optimal policy",
         check=cheb_cb_against_the_optimum,
+        reference="1.19 and 1.12 times the optimum, 0.65 and 0.73 times the best fixed omega (another implementation)",
     ),
     SOR(
         name="sor-order",
         sentence="Chebyshev regression beats binned contexts, and these beat no context.",
         paper_value=NO_NUMBER,
         check=order_of_the_learners,
+        reference="in each of three seeds (another implementation)",
     ),
     HEATS(
         name="heat-iterations",
@@ -247,6 +251,7 @@ CLAIMS = (
         "a fraction of plain CG's.",
         paper_value=NO_NUMBER,
         check=heat_savings,
+        reference="0.835 and 0.291 times at nx=25, 0.817 and 0.219 times at nx=50 (another implementation)",
     ),
     HEATS(
         name="heat-instance-optimal",
@@ -259,6 +264,7 @@ CLAIMS = (
         sentence="The best fixed omega depends on the grid; the learner is below it on each, without being told.",
         paper_value=NO_NUMBER,
         check=heat_sizes,
+        reference="nx=100: best omega 1.75, ChebCB 0.845 times its iterations (another implementation)",
     ),
     FINE(
         name="heat-time",
@@ -272,6 +278,7 @@ CLAIMS = (
         "Iterations of SOR are bounded by a surrogate near their asymptotic estimate.",
         "U(omega) = 1 + log(tol)/log(rho + tau (1 - rho)) with a tau below 1",
         surrogate_bound,
+        reference="tau = 0.19118, above every count by 5.92 at least (another implementation)",
     ),
     Claim(
         PAPER,
@@ -279,5 +286,6 @@ CLAIMS = (
         "Iterations of SSOR-CG are bounded by a function of omega and three spectral numbers of the matrix.",
         "an upper bound on [2 sqrt(2) - 2, 1.9]",
         cg_bound,
+        reference="largest of five ratios 0.65 (another implementation, one right-hand side)",
     ),
 )

@@ -248,11 +248,12 @@ _NO_NUMBER = "no number; "
 CLAIMS = (
     Claim(
         PAPER, "bound", "Algorithm 1's last iterate has a residual of order L ‖u0 - u*‖/k in the mean square.",
-        "16 L ‖u0 - u*‖/(k + 4), ratio at most 1", convergence_bound,
+        "16 L ‖u0 - u*‖/(k + 4)", convergence_bound, reference="largest ratio 0.50 (another implementation)",
     ),
     Claim(
         PAPER, "evaluations", "Variance reduction keeps the path of the full operator at fewer component evaluations.",
         "O(n log √n + √n k) against n k", same_path_at_half_the_cost,
+        reference="0.482 of the evaluations, residuals within 0.06 % (another implementation)",
     ),
     Claim(
         PAPER, "root-n", "The evaluations to a given residual grow with the root of the number of components.",
@@ -265,10 +266,12 @@ CLAIMS = (
     Claim(
         PAPER, "exact-halpern", "Exact Halpern iteration on a nonexpansive map has the bound that it is built on.",
         "‖u_k - T u_k‖ <= 2 ‖u0 - u*‖/(k + 1)", exact_halpern,
+        reference="residuals 0.7071, 0.5590, 0.4249, 0.1000, 0.0100, 0.0050 at k = 0, 1, 2, 9, 99, 199 (another code)",
     ),
     Claim(
         PAPER, "game-passes", "On matrix games Algorithm 2 needs a fraction of the passes of EG and EAG.",
         _NO_NUMBER + "curves below those of EAG", passes_on_games,
+        reference="burglar: Algorithm 2 1151, EAG 11 882, EG 120 762; uniform: 439, 4402, 5282 (another code)",
     ),
     Claim(
         PAPER, "game-size", "The advantage on games grows with their size.", "of order √n better", game_size,
@@ -280,6 +283,7 @@ CLAIMS = (
     Claim(
         PAPER, "needs-low-rank", "The gain depends on L_mean/L: without it the full operator is the better choice.",
         "√n L_mean against n L evaluations, in orders", where_it_does_not_pay,
+        reference="EG 1622 passes, Algorithm 2 70 579 (another implementation, inner runs of fixed length)",
     ),
     Claim(
         PAPER, "game-values", "Algorithm 2 solves games to their value.", "a solution in the limit", values_of_games,
