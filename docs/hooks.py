@@ -10,11 +10,15 @@ where the navigation says something else than the heading. A group stands where 
 from __future__ import annotations
 
 import ast
+import functools
+import hashlib
+import importlib.metadata
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,8 @@ from mkdocs.structure.files import File, Files
 from mkdocs.utils.meta import get_data
 
 from optimand.core import catalog
+from optimand.core.caching import cache_folder
+from optimand.core.recorder import write_atomically
 from optimand.papers import listed_claims, load_papers
 
 ROOT = Path(__file__).parents[1]
@@ -155,8 +161,10 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the catalogue of papers, ``gallery/NAME.png`` for each script, and a page of what the scripts say."""
     files.append(File.generated(config, CATALOGUE.file, content=paper_page()))
     parts = [f"# {GALLERY.title}", "", "Each picture is made by a short script, when these pages are built."]
-    for name, script in pictures().items():
-        files.append(File.generated(config, f"gallery/{name}.png", content=draw(script)))
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        drawn = list(threads.map(draw, pictures().values()))
+    for (name, script), picture in zip(pictures().items(), drawn, strict=True):
+        files.append(File.generated(config, f"gallery/{name}.png", content=picture))
         title, _, text = docstring(script).partition("\n")
         parts += ["", f"## {title.rstrip('.')}", "", f"![{title}](gallery/{name}.png)", *prose(text)]
         parts += ["", f"`examples/{name}.py`"]
@@ -170,11 +178,32 @@ def prose(text: str) -> list[str]:
 
 
 def draw(script: Path) -> bytes:
-    """The picture that a script draws; RuntimeError with its output where it fails."""
+    """The picture that a script draws; RuntimeError with its output where it fails.
+
+    It is kept until the script, the package or an installed library is another one.
+    """
+    kept = (
+        cache_folder("gallery")
+        / f"{script.stem}-{hashlib.sha256(script.read_bytes() + surroundings()).hexdigest()}.png"
+    )
+    if kept.exists():
+        return kept.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "picture.png"
-        environment = {**os.environ, "MPLBACKEND": "Agg"}
+        environment = {**os.environ, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
         done = subprocess.run([sys.executable, script, target], env=environment, capture_output=True, text=True)
         if done.returncode != 0 or not target.exists():
             raise RuntimeError(f"{script.name} drew no picture: {done.stderr[-2000:]}")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, target.read_bytes())
         return target.read_bytes()
+
+
+@functools.cache
+def surroundings() -> bytes:
+    """A digest of the package's files and of the versions of what is installed."""
+    digest = hashlib.sha256(repr(sorted((d.name, d.version) for d in importlib.metadata.distributions())).encode())
+    for path in sorted((ROOT / "src" / "optimand").rglob("*")):
+        if path.suffix in (".py", ".toml", ".json", ".cpp", ".h", ".inc"):
+            digest.update(path.read_bytes())
+    return digest.digest()

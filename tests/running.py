@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from optimand.core import catalog
 from optimand.core.claims import StudySpec
@@ -42,32 +41,44 @@ def reader(usual: str) -> Callable[..., list[tuple[float, float]]]:
     return curve
 
 
-def told(recorder: Recorder) -> tuple[Any, ...]:
-    """All that a run told, except how long things took."""
-    costs = {name: value for name, value in recorder.costs.items() if "seconds" not in name}
-    return costs, recorder.notes, [(r.at, r.split, r.metric, r.value) for r in recorder.records]
+class CutOff(BaseException):
+    """Ends a run in the middle, as a kill does: no method catches it."""
 
 
-def cut_off(run: Callable[[Recorder], Any], budget: int, file: Path, at: float = 0.5) -> tuple[Recorder, float]:
-    """A run that is broken off and made again, and the share of the budget at which the second one began.
+def cut_and_resumed(
+    problem: Any, method: Any, budget: int, file: Path, share: float = 0.5, **hyper: Any
+) -> tuple[Recorder, list[float], list[float]]:
+    """End a run at ``share`` of its budget, and make it again on the same checkpoint file.
 
-    Args:
-        run: makes it, with a recorder.
-        budget: of the run.
-        file: for its checkpoints.
-        at: the share of the budget after which it is broken off.
+    All that is recorded, seconds apart, must be that of a run that was not ended.
+
+    Returns:
+        The second run's recorder, and the progress of both.
     """
+    shares: tuple[list[float], list[float]] = [], []
 
-    def stop(share: float) -> None:
-        if share > at:
-            raise KeyboardInterrupt
+    def end(done: float) -> None:
+        shares[0].append(done)
+        if done >= share:
+            raise CutOff
 
-    with pytest.raises(KeyboardInterrupt):
-        run(Recorder(budget, checkpoint=file, checkpoint_every=0.0, progress=stop))
-    shares: list[float] = []
-    again = Recorder(budget, checkpoint=file, checkpoint_every=1e9, progress=shares.append)
-    run(again)
-    return again, shares[0]
+    def run(recorder: Recorder) -> Recorder:
+        problem.run(method, hyper, seed=SeedTree(0), budget=budget, recorder=recorder)
+        return recorder
+
+    whole = run(Recorder(budget))
+    with contextlib.suppress(CutOff):
+        run(Recorder(budget, checkpoint=file, checkpoint_every=0, progress=end))
+    assert shares[0][-1] >= share, "the run must be long enough to be ended in the middle"
+    resumed = run(Recorder(budget, checkpoint=file, checkpoint_every=0, progress=shares[1].append))
+    assert told(resumed) == told(whole)
+    return resumed, *shares
+
+
+def told(recorder: Recorder) -> Any:
+    """What a recorder holds, without seconds."""
+    costs = {name: value for name, value in recorder.costs.items() if "seconds" not in name.split("_")}
+    return [(r.at, r.split, r.metric, r.value) for r in recorder.records], costs, recorder.pictures, recorder.notes
 
 
 class Made:

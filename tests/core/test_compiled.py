@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 CALLEE = (
     "from optimand.core.compiled import compiled\nSTEP = {step}\n\n\n@compiled\ndef shift(x):\n    return x + {by}\n"
 )
@@ -37,8 +39,13 @@ def run(folder, by, step):
     return done.stdout.split()
 
 
-def test_code_is_made_again_when_a_callee_or_a_constant_of_another_file_changes(tmp_path):
-    (tmp_path / "caller.py").write_text(CALLER)
+@pytest.mark.parametrize("by_module", [False, True])
+def test_code_is_made_again_when_a_callee_or_a_constant_of_another_file_changes(tmp_path, by_module):
+    caller = CALLER
+    if by_module:
+        caller = caller.replace("from callee import STEP, shift", "import callee")
+        caller = caller.replace("* STEP", "* callee.STEP").replace("return shift", "return callee.shift")
+    (tmp_path / "caller.py").write_text(caller)
     assert run(tmp_path, 1, 10) == ["20", "0"]
     assert run(tmp_path, 1, 10) == ["20", "1"]
     assert run(tmp_path, 5, 10) == ["60", "0"]

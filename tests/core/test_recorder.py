@@ -1,5 +1,6 @@
 import math
 import os
+import pickle
 import time
 
 import pytest
@@ -75,9 +76,18 @@ def test_a_checkpoint_brings_everything_back(tmp_path):
     assert Recorder(10, checkpoint=path).restore() is None
 
 
-def test_a_damaged_checkpoint_is_dropped_and_the_run_starts_afresh(tmp_path):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x05garbage",
+        pickle.dumps(([1], {}, {}, {}, 0.0, b"of a former version")),
+        pickle.dumps((0, 1, 2, 3, 4, 5, 6)),
+    ],
+    ids=["damaged", "no format", "another format"],
+)
+def test_a_checkpoint_that_cannot_be_used_is_dropped_and_the_run_starts_afresh(tmp_path, content):
     path = tmp_path / "run.checkpoint"
-    path.write_bytes(b"\x80\x05garbage")
+    path.write_bytes(content)
     recorder = Recorder(10, checkpoint=path)
     assert recorder.restore() is None
     assert recorder.records == []

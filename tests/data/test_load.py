@@ -134,12 +134,3 @@ def test_missing_package_says_what_to_install(name, package, hint, monkeypatch):
     registry._load.cache_clear()
     with pytest.raises(OptimandError, match=hint):
         data.load(name)
-
-
-def test_import_of_the_room_loads_no_source():
-    code = """
-import sys, optimand.data
-heavy = {"sklearn", "sqlite3", "mnist1d", "torchvision", "datasets", "torch"} & set(sys.modules)
-assert not heavy, heavy
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)

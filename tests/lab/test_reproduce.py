@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from optimand import papers
-from optimand.core import catalog
 from optimand.core.claims import Claim, Finding, StudySpec
 from optimand.core.validation import OptimandError
 from optimand.lab import reproduce as module
@@ -36,8 +34,7 @@ CLAIMS = [
 
 @pytest.fixture
 def claims(monkeypatch):
-    papers.claims("exadam")
-    monkeypatch.setattr(catalog, "_claims", {"exadam": list(CLAIMS)})
+    monkeypatch.setattr("optimand.papers.exadam.claims.CLAIMS", CLAIMS)
 
 
 def test_each_claim_gets_its_verdict(claims, tmp_path):

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from tests.running import entry, runner
+from tests.running import cut_and_resumed, entry
 
 import optimand.online.bandits.methods
 import optimand.online.convex.methods
 import optimand.online.linear_bandits.methods
 import optimand.online.linear_bandits.regret_methods
 import optimand.online.streaming.methods  # noqa: F401 (these register them)
-from optimand.core.recorder import Recorder
 from optimand.online.bandits.family import adopt as adopt_bandit
 from optimand.online.bandits.problems import bernoulli_bandit, changing_bandit, digits_models, gaussian_bandit
 from optimand.online.convex.family import adopt as adopt_convex
@@ -19,8 +18,6 @@ from optimand.online.linear_bandits.problems import good_features, sparse_action
 from optimand.online.linear_bandits.regret_problems import misspecified_bandit
 from optimand.online.streaming.family import adopt as adopt_stream
 from optimand.online.streaming.problems import stream_hard, stream_mix_in
-
-run = runner(150)
 
 
 class Arms:
@@ -110,29 +107,11 @@ USERS = {
 }
 
 
-def told(recorder):
-    costs = {name: value for name, value in recorder.costs.items() if not name.startswith("seconds")}
-    return costs, [(r.at, r.split, r.metric, r.value) for r in recorder.records]
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_that_is_cut_off_ends_as_an_unbroken_one(name, tmp_path):
     make, budget = CASES[name]
     problem = make()
     method = USERS[name]() if name in USERS else entry(name)
-    whole = told(run(problem, method, budget=budget))
     for cut in (0.2, 0.7):  # on the first split, on the second
-        file = tmp_path / f"{cut}"
-
-        def stop(share, cut=cut, file=file):
-            if share > cut and file.exists():
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            run(problem, method, budget=budget, recorder=Recorder(
-                budget, checkpoint=file, checkpoint_every=0.0, progress=stop
-            ))  # fmt: skip
-        seen = []
-        resumed = Recorder(budget, checkpoint=file, progress=seen.append)
-        assert told(run(problem, method, budget=budget, recorder=resumed)) == whole
-        assert seen[0] > 0.15  # it did not start afresh
+        _, _, after = cut_and_resumed(problem, method, budget, tmp_path / f"{cut}", cut)
+        assert after[0] > 0.15  # it did not start afresh

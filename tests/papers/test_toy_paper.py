@@ -60,7 +60,6 @@ keywords = ["halving numbers"]
 summary = "Numbers become smaller when they are halved."
 """
 CLAIMS = """
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, StudySpec
 
 
@@ -68,7 +67,7 @@ def smaller(outcomes):
     return Finding(str(outcomes.mean("halving", "halve")), outcomes.mean("halving", "halve") < 0.1)
 
 
-add_claim(Claim("toy-paper", "smaller", "Halving makes small.", "1/16", smaller, StudySpec(("halving",), ("halve",))))
+CLAIMS = [Claim("toy-paper", "smaller", "Halving makes small.", "1/16", smaller, StudySpec(("halving",), ("halve",)))]
 """
 USE = """
 import contextlib, io, json, sys

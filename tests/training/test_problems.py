@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -36,21 +34,6 @@ def test_all_problems_are_registered_with_a_summary():
     ours = {n: p for n, p in catalog.problems().items() if p.origin.startswith("optimand.training.problems")}
     assert sorted(ours) == sorted(NO_DOWNLOAD + FROM_FILES)
     assert all(p.family == "training" and p.summary.endswith(".") for p in ours.values())
-
-
-def test_import_and_building_load_no_data_library():
-    code = """
-import sys
-import optimand.training, optimand.training.problems, optimand.training.family
-from optimand.core import catalog
-from optimand.core.userfiles import split_spec
-for problem in catalog.problems("training").values():
-    problem.build()
-heavy = {"sklearn", "sqlite3", "mnist1d", "torchvision", "datasets"} & set(sys.modules)
-assert not heavy, heavy
-assert not [m for m in sys.modules if m.startswith("optimand.lab")]
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", NO_DOWNLOAD)

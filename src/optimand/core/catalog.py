@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from . import index
 from .contracts import Family, Method, Problem, ProblemFactory
@@ -29,24 +29,20 @@ from .space import Dimension
 from .userfiles import MODULE_PREFIX, object_in_file, same_place, split_spec
 from .validation import OptimandError, UnknownNameError, check_choice, check_int, check_number, suggest
 
-if TYPE_CHECKING:
-    from .claims import Claim
-
 ENTRY_POINT_GROUP = "optimand.plugins"
 
 T = TypeVar("T")
 E = TypeVar("E", Method, ProblemFactory, Family)
 
 __all__ = [
-    "Family", "Method", "Problem", "ProblemFactory", "add_claim", "add_family", "families", "get_family", "get_method",
-    "get_problem", "load_plugins", "method", "methods", "problem", "problems", "registered_claims",
+    "Family", "Method", "Problem", "ProblemFactory", "add_family", "families", "get_family", "get_method",
+    "get_problem", "load_plugins", "method", "methods", "problem", "problems",
 ]  # fmt: skip
 
 
 _methods: dict[str, Method] = {}
 _problems: dict[str, ProblemFactory] = {}
 _families: dict[str, Family] = {}
-_claims: dict[str, list[Claim]] = {}
 # The module whose import registers an entry, by kind and name; what the index is written from.
 _registered_by: dict[tuple[str, str], str] = {}
 _plugins_loaded = False
@@ -168,17 +164,6 @@ def add_family(family: Family) -> None:
     """Register a family."""
     _families[family.name] = family
     _registered_by["families", family.name] = sys._getframe(1).f_globals.get("__name__", "")
-
-
-def add_claim(claim: Claim) -> None:
-    """Register a claim under its paper's slug; a claim of the same name is replaced."""
-    listed = _claims.setdefault(claim.paper, [])
-    listed[:] = [old for old in listed if old.name != claim.name] + [claim]
-
-
-def registered_claims() -> dict[str, list[Claim]]:
-    """Claims by their paper's slug, of the modules imported so far; :func:`optimand.papers.claims` imports them."""
-    return _claims
 
 
 def load_plugins() -> None:

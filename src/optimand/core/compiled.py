@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, overload
 
 import numba
@@ -31,7 +32,7 @@ def compiled(function: Any = None, /, **options: Any) -> Any:
     Machine code holds that of the compiled functions it calls, and the numbers, tuples and arrays of its module. It is
     kept in :func:`optimand.core.caching.cache_folder` (or ``$NUMBA_CACHE_DIR``) under a digest of its file's text and
     of the imported compiled functions and constants, so it is made again when one of them is another than then.
-    What is reached as ``module.name`` is not looked at: import the name.
+    What is reached as ``module.name`` counts too, in modules that are files (packages such as NumPy are not looked at).
 
     Importing this module imports Numba, so modules with compiled loops are imported where they are used.
 
@@ -88,14 +89,21 @@ def _stored(value: Any) -> Any:
 def _surroundings(function: Any) -> Iterator[tuple[str, str]]:
     """What a function's module has from elsewhere that its machine code, or that of its neighbours, may hold."""
     for name, value in sorted(function.__globals__.items()):
-        stored = _stored(value)
-        if stored is not None:
-            if value.py_func.__code__.co_filename != function.__code__.co_filename:
-                yield name, repr(stored._source_stamp)
-        elif _is_constant(value):
-            yield name, repr(value)
-        elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            yield name, f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+        if isinstance(value, ModuleType) and not hasattr(value, "__path__"):
+            yield from (fact for inner, other in sorted(vars(value).items()) for fact in _facts(inner, other, function))
+        else:
+            yield from _facts(name, value, function)
+
+
+def _facts(name: str, value: Any, function: Any) -> Iterator[tuple[str, str]]:
+    stored = _stored(value)
+    if stored is not None:
+        if value.py_func.__code__.co_filename != function.__code__.co_filename:
+            yield name, repr(stored._source_stamp)
+    elif _is_constant(value):
+        yield name, repr(value)
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        yield name, f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
 
 
 def _is_constant(value: Any) -> bool:

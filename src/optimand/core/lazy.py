@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,3 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
         return getattr(importlib.import_module(f"{package}.{home}"), name)
 
     return get, lambda: sorted(homes), sorted(homes)
-
-
-def lazy_attribute(package: str, name: str, homes: Mapping[str, str], modules: Collection[str] = ()) -> Any:
-    """What ``__getattr__`` of a package returns, for a package that lists its exports itself."""
-    if name in modules:
-        return importlib.import_module(f"{package}.{name}")
-    if name in homes:
-        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
-    raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -15,6 +15,9 @@ from typing import Any
 
 from .pictures import Picture, to_plain
 
+# Raised when what run loops or methods keep of a run changes: a run interrupted under another one starts afresh.
+CHECKPOINT_FORMAT = 2
+
 
 class Diverged(Exception):  # noqa: N818 (an outcome, not an error)
     """A run's objective is no longer finite, or has blown up.
@@ -133,7 +136,8 @@ class Recorder:
         """Store the run's state with everything recorded so far; atomic, so a kill leaves the old or the new one."""
         if self._checkpoint is None:
             return
-        content = pickle.dumps((self.records, self.costs, self.notes, self.pictures, self.seconds, state))
+        kept = (self.records, self.costs, self.notes, self.pictures, self.seconds, state)
+        content = pickle.dumps((CHECKPOINT_FORMAT, *kept))
         write_atomically(self._checkpoint, content)
         self._saved_at = time.monotonic()
 
@@ -142,7 +146,10 @@ class Recorder:
         if self._checkpoint is None or not self._checkpoint.exists():
             return None
         try:
-            records, costs, notes, pictures, seconds, state = pickle.loads(self._checkpoint.read_bytes())
+            kept_under, *kept = pickle.loads(self._checkpoint.read_bytes())
+            if kept_under != CHECKPOINT_FORMAT:
+                raise ValueError(f"a checkpoint of format {CHECKPOINT_FORMAT} was expected")
+            records, costs, notes, pictures, seconds, state = kept
         except Exception:  # whatever a damaged pickle raises: starting afresh gives the same run, only later
             self._checkpoint.unlink(missing_ok=True)
             return None

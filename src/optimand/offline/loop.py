@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import math
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from optimand.core.contracts import Method
 from optimand.core.pictures import Values
 from optimand.core.recorder import Diverged, Recorder
+from optimand.core.running import resume, save
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 
@@ -141,17 +141,16 @@ def run(
     """
     task = problem.task
     request = Request(task.data, budget, seed.child("method").integer() % 2**31)
-    saved = recorder.restore()
-    if saved is None:
+    resumed = resume(recorder, None)
+    if resumed is None:
         with oracles_locked():
             with recorder.timed():
                 made = method.build(request, **{**method.defaults, **hyper})
             # Still locked: the attributes of what was made may be properties, which compute when they are read.
             offer = check_offer(method.name, made, request)
-        # A proposal is minutes of work, and what follows may take long too: it is kept at once.
-        recorder.save(pickle.dumps(offer))
+        save(recorder, offer)
     else:
-        offer = pickle.loads(saved)
+        offer = resumed[0]
     recorder.progress(budget / 2)
     before = task.evaluations
     truth = task.normalize(task.evaluate(offer.x))

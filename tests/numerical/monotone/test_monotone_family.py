@@ -1,8 +1,6 @@
 """The family's run loop: what is charged, what is recorded, resuming, adopting users' solvers, lazy imports."""
 
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -270,13 +268,3 @@ def test_states_are_plain():
     solver = entry("vr-halpern-inexact").build(task)
     solver.step()
     assert pickle.loads(pickle.dumps(solver.state_dict()))["method"] == "vr-halpern-inexact"
-
-
-def test_the_catalog_loads_neither_torch_nor_numba_nor_the_lab():
-    code = (
-        "import sys, optimand.numerical.monotone.family, optimand.numerical.monotone.problems, "
-        "optimand.numerical.monotone.methods, optimand.papers.variance_reduced_halpern.claims; "
-        "print([m for m in ('torch', 'numba', 'sklearn', 'optimand.lab') if m in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"

@@ -100,6 +100,22 @@ def test_samples_weigh_by_how_much_likelier_the_first_model_finds_them_times_the
     assert softer.tolist() == pytest.approx([1.0, 0.125**0.2, 0.4**0.2])
 
 
+def test_the_first_model_is_the_one_that_stays(sequence_task, monkeypatch):
+    seen = []
+
+    def spy(prior, model, *rest):
+        seen.append([torch.nn.utils.parameters_to_vector(vae.parameters()).detach().clone() for vae in (prior, model)])
+        return sample_weights(prior, model, *rest)
+
+    monkeypatch.setattr("optimand.offline.searches.cbas.sample_weights", spy)
+    fast = {"offline_epochs": 1, "online_epochs": 1, "samples": 32, "iterations": 2, "members": 2}
+    optimize(sequence_task, "cbas", q=4, seed=0, **fast, **FIT)
+    (prior, model), (later_prior, later_model) = seen
+    assert torch.equal(prior, model)  # it starts as its copy
+    assert torch.equal(prior, later_prior)
+    assert not torch.equal(model, later_model)
+
+
 def test_conditioning_on_points_moves_samples_up(coordinate_task):
     fast = {"offline_epochs": 10, "online_epochs": 4, "samples": 128, "iterations": 6, "vae_lr": 5e-3, "members": 2}
     found = optimize(coordinate_task, "cbas", q=32, seed=0, **fast, **FIT)

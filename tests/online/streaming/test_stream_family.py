@@ -1,8 +1,5 @@
 """The family's runs: what is recorded, adopting users' learners, the real stream, lazy imports."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from tests.running import entry, reader, runner
@@ -196,14 +193,3 @@ def test_problems_satisfy_the_lab():
     assert (problem.family, problem.unit, problem.metric, problem.direction) == (
         "streaming-bandits", "trials", "regret_share", "min",
     )  # fmt: skip
-
-
-def test_the_catalog_entries_import_no_compiler():
-    code = (
-        "import sys\n"
-        "import optimand.online.streaming.family, optimand.online.streaming.methods\n"
-        "import optimand.online.streaming.problems, optimand.papers.streaming_bandits.claims\n"
-        "print([m for m in ('numba', 'torch', 'sklearn', 'scipy') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

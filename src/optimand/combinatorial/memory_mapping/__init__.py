@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .game.arrays import COPY as COPY
+    from .game.arrays import DROP as DROP
+    from .game.arrays import NOCOPY as NOCOPY
     from .game.drawing import picture as picture
     from .game.drawing import plot as plot
     from .game.enumeration import Optimum as Optimum
@@ -27,9 +30,6 @@ if TYPE_CHECKING:
     from .game.program import Instruction as Instruction
     from .game.program import MemoryProgram as MemoryProgram
     from .game.program import tiny_program as tiny_program
-    from .game.simulator import COPY as COPY
-    from .game.simulator import DROP as DROP
-    from .game.simulator import NOCOPY as NOCOPY
     from .game.simulator import Game as Game
     from .game.simulator import MovesSpent as MovesSpent
     from .game.simulator import Snapshot as Snapshot

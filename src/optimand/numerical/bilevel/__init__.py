@@ -7,31 +7,36 @@ Names load when they are first used; only :class:`PenaltyBilevel` needs torch.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
-_NAMES = {
-    "diagnostics": ("PenaltyWarning", "diagnose", "penalty_growth"),
-    "double_loop": ("DoubleLoop",),
-    "implicit": ("implicit_hypergradient", "limit_hypergradient", "unrolled_hypergradient"),
-    "minimize": ("bilevel_minimize", "check_gradients"),
-    "oracle": ("Level", "LevelOracle", "PairedBatch", "PairedOracle", "index_sampler"),
-    "penalty": (
-        "estimate_smoothness", "hypergradient", "lower_step", "penalty_gradient", "penalty_value", "solve_lower",
-    ),
-    "schedules": ("Annealing", "Constant", "Power", "single_loop_schedules"),
-    "single_loop": ("SingleLoop",),
-    "torch_penalty": ("PenaltyBilevel",),
-}  # fmt: skip
-_HOMES = {name: home for home, names in _NAMES.items() for name in names}
+if TYPE_CHECKING:
+    from .diagnostics import PenaltyWarning as PenaltyWarning
+    from .diagnostics import diagnose as diagnose
+    from .diagnostics import penalty_growth as penalty_growth
+    from .double_loop import DoubleLoop as DoubleLoop
+    from .implicit import implicit_hypergradient as implicit_hypergradient
+    from .implicit import limit_hypergradient as limit_hypergradient
+    from .implicit import unrolled_hypergradient as unrolled_hypergradient
+    from .minimize import bilevel_minimize as bilevel_minimize
+    from .minimize import check_gradients as check_gradients
+    from .oracle import Level as Level
+    from .oracle import LevelOracle as LevelOracle
+    from .oracle import PairedBatch as PairedBatch
+    from .oracle import PairedOracle as PairedOracle
+    from .oracle import index_sampler as index_sampler
+    from .penalty import estimate_smoothness as estimate_smoothness
+    from .penalty import hypergradient as hypergradient
+    from .penalty import lower_step as lower_step
+    from .penalty import penalty_gradient as penalty_gradient
+    from .penalty import penalty_value as penalty_value
+    from .penalty import solve_lower as solve_lower
+    from .schedules import Annealing as Annealing
+    from .schedules import Constant as Constant
+    from .schedules import Power as Power
+    from .schedules import single_loop_schedules as single_loop_schedules
+    from .single_loop import SingleLoop as SingleLoop
+    from .torch_penalty import PenaltyBilevel as PenaltyBilevel
 
-__all__ = [*_HOMES]  # noqa: PLE0604 (names of a table)
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

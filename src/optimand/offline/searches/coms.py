@@ -19,7 +19,7 @@ from torch import Tensor
 
 from optimand.core.validation import OptimandError
 
-from ..surrogates.fitting import GRADIENT_ROWS, FitReport, gradient_norm
+from ..surrogates.fitting import GRADIENT_ROWS, KERAS_EPS, gradient_norm, multiplier, report_of
 from ..surrogates.mlp import GaussianMLP
 from .parts.fitting import VALIDATION, Predictor, new_model, regularizer
 from .parts.search import Job, Proposal, search
@@ -70,9 +70,9 @@ def _fit(job: Job, predictor: Predictor, limit: float, step: float) -> None:
     space, s, model = job.space, job.s, predictor.models[0]
     generator = job.torch("fit", 0)
     penalty = regularizer(job, model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=s.lr, eps=1e-7)
+    optimizer = torch.optim.Adam(model.parameters(), lr=s.lr, eps=KERAS_EPS)
     log_alpha = torch.tensor(math.log(s.alpha), requires_grad=True)
-    dual = torch.optim.Adam([log_alpha], lr=s.alpha_lr, eps=1e-7)
+    dual = torch.optim.Adam([log_alpha], lr=s.alpha_lr, eps=KERAS_EPS)
     order = torch.randperm(len(space.x), generator=generator)
     held = min(VALIDATION, len(order) // 5)
     valid, rows = order[:held], order[held:]
@@ -108,30 +108,14 @@ def _fit(job: Job, predictor: Predictor, limit: float, step: float) -> None:
             "gain": sum(gains) / len(gains),
             "alpha": math.exp(log_alpha.item()),
             "val_rmse": float(rmse),
-            "lam": math.nan if penalty is None else penalty.lam,
-            "norm": math.nan if penalty is None else penalty.norm,
+            **multiplier(penalty),
         }
         history.append({"epoch": epoch + 1, **measured})
         job.log("fit", epoch + 1, s.epochs, **measured)
-    job.reports.append(_report(model, space.x[rows], history, time.perf_counter() - begin, s.batch))
+    seconds = time.perf_counter() - begin
+    norm = gradient_norm(model, space.x[rows][:GRADIENT_ROWS], model.mean)
+    job.reports.append(report_of(history, norm, s.epochs * -(-len(rows) // s.batch), seconds))
     model.requires_grad_(False)
-
-
-def _report(model: GaussianMLP, x: Tensor, history: list[dict[str, float]], seconds: float, batch: int) -> FitReport:
-    last = history[-1]
-    best = min(history, key=lambda record: record["val_rmse"])
-    return FitReport(
-        val_rmse=last["val_rmse"],
-        best_val_rmse=best["val_rmse"],
-        best_epoch=int(best["epoch"]) if math.isfinite(best["val_rmse"]) else 0,
-        gradient_norm=gradient_norm(model, x[:GRADIENT_ROWS], model.mean),
-        lam=last["lam"],
-        train_loss=last["train_loss"],
-        epochs=len(history),
-        steps=len(history) * -(-len(x) // batch),
-        seconds=seconds,
-        history=history,
-    )
 
 
 class _ConservativeLoss:

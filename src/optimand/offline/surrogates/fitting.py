@@ -25,6 +25,7 @@ from ..ignite.perturbation import global_norm
 from .mlp import gaussian_nll
 from .scaling import checked
 
+KERAS_EPS = 1e-7
 GRADIENT_ROWS = 2000
 """Training rows over which the report's norm of the mean prediction's gradient is taken."""
 
@@ -72,7 +73,6 @@ def fit(
     loss: str | Callable[[Any, Tensor], Tensor] = "nll",
     validation: int = 200,
     keep: str = "last",
-    adam_eps: float = 1e-7,
     weight_decay: float = 0.0,
     optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
 ) -> FitReport:
@@ -84,7 +84,7 @@ def fit(
         y: targets (n,).
         epochs: passes over the training rows, at least 1.
         batch: rows of a minibatch, at least 1; the last of an epoch may be smaller.
-        lr: learning rate of Adam, above 0.
+        lr: learning rate of Adam (with Keras's eps), above 0.
         generator: draws the held-out rows, the order and the noise; one with seed 0 if None. Dropout and the
             weights draw from elsewhere: from torch's global generator and from the model's.
         ignite: a kind of :func:`optimand.offline.ignite.make_regularizer`, or a regularizer of this model, or a
@@ -93,9 +93,8 @@ def fit(
         loss: ``nll`` (Gaussian), ``mse``, or a function of the model's output and targets.
         validation: rows that are held out, at least 0; at most a fifth of all rows is taken.
         keep: ``last`` or ``best``: the weights of which epoch remain, by the held-out error.
-        adam_eps: eps of Adam; Keras's is 1e-7, torch's 1e-8.
         weight_decay: decoupled weight decay of Adam, at least 0.
-        optimizer: makes another optimizer from the parameters; ``lr``, ``adam_eps``, ``weight_decay`` are not used.
+        optimizer: makes another optimizer from the parameters; ``lr`` and ``weight_decay`` are not used.
 
     Returns:
         A :class:`FitReport`.
@@ -120,34 +119,49 @@ def fit(
     generator = generator if generator is not None else torch.Generator().manual_seed(0)
     train, held = _split(x, y, check_int("validation", validation, low=0), generator, model)
     if optimizer is None:
-        optimizer = _adam(lr, adam_eps, weight_decay)
+        optimizer = _adam(lr, weight_decay)
     steps_with = optimizer([p for p in model.parameters() if p.requires_grad])
     regularizer = _regularizer(ignite, model)
 
     run = _Run(model, loss_fn, regularizer, steps_with, generator, batch, noise)
-    best, best_epoch, kept = math.inf, 0, None
     history: list[dict[str, float]] = []
+    best, kept = math.inf, None
     for epoch in range(1, epochs + 1):
         train_loss = run.epoch(*train)
         error = rmse(model, *held) if len(held[1]) else math.nan
-        history.append({"epoch": epoch, "train_loss": train_loss, "val_rmse": error, **run.multiplier()})
-        if error < best:
-            best, best_epoch = error, epoch
-            if keep == "best":
-                kept = copy.deepcopy(model.state_dict())
+        history.append({"epoch": epoch, "train_loss": train_loss, "val_rmse": error, **multiplier(regularizer)})
+        if keep == "best" and error < best:
+            best, kept = error, copy.deepcopy(model.state_dict())
     if kept is not None:
         model.load_state_dict(kept)
-        error = best
+    norm = gradient_norm(model, train[0][:GRADIENT_ROWS])
+    return report_of(history, norm, run.steps, run.seconds, val_rmse=error if kept is None else best)
+
+
+def multiplier(regularizer: Regularizer | None) -> dict[str, float]:
+    """A regularizer's multiplier and the norm it saw last, for a record of an epoch."""
+    if regularizer is None:
+        return {"lam": math.nan, "norm": math.nan}
+    return {"lam": regularizer.lam, "norm": regularizer.norm}
+
+
+def report_of(
+    history: list[dict[str, float]], norm: float, steps: int, seconds: float, val_rmse: float | None = None
+) -> FitReport:
+    """The report of a fit, from its epochs' records; ``val_rmse`` where it is not that of the last epoch."""
+    last = history[-1]
+    measured = [record for record in history if math.isfinite(record["val_rmse"])]
+    best = min(measured, key=lambda record: record["val_rmse"], default={"val_rmse": math.nan, "epoch": 0})
     return FitReport(
-        val_rmse=error,
-        best_val_rmse=best if best_epoch else math.nan,
-        best_epoch=best_epoch,
-        gradient_norm=gradient_norm(model, train[0][:GRADIENT_ROWS]),
-        lam=run.multiplier()["lam"],
-        train_loss=train_loss,
-        epochs=epochs,
-        steps=run.steps,
-        seconds=run.seconds,
+        val_rmse=last["val_rmse"] if val_rmse is None else val_rmse,
+        best_val_rmse=best["val_rmse"],
+        best_epoch=int(best["epoch"]),
+        gradient_norm=norm,
+        lam=last["lam"],
+        train_loss=last["train_loss"],
+        epochs=len(history),
+        steps=steps,
+        seconds=seconds,
         history=history,
     )
 
@@ -168,11 +182,6 @@ class _Run:
         self.model, self.loss, self.regularizer, self.optimizer = model, loss, regularizer, optimizer
         self.generator, self.batch, self.noise = generator, batch, noise
         self.steps, self.seconds = 0, 0.0
-
-    def multiplier(self) -> dict[str, float]:
-        if self.regularizer is None:
-            return {"lam": math.nan, "norm": math.nan}
-        return {"lam": self.regularizer.lam, "norm": self.regularizer.norm}
 
     def epoch(self, x: Tensor, y: Tensor) -> float:
         """One pass over the rows; returns the mean loss of its minibatches."""
@@ -227,13 +236,13 @@ def gradient_norm(model: nn.Module, x: Tensor, predict: Callable[[Tensor], Tenso
     return global_norm([g for g in found if g is not None])
 
 
-def _adam(lr: float, eps: float, decay: float) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
+def _adam(lr: float, decay: float) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
     kind = torch.optim.AdamW if decay else torch.optim.Adam
 
     def make(params: list[nn.Parameter]) -> torch.optim.Optimizer:
         # One pass over the states instead of ten: a sixth of a small network's step.
         fused = all(p.device.type in ("cpu", "cuda") for p in params)
-        return kind(params, lr=lr, eps=eps, weight_decay=decay, fused=fused)
+        return kind(params, lr=lr, eps=KERAS_EPS, weight_decay=decay, fused=fused)
 
     return make
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.papers.reading import tuned_difference
 from optimand.papers.small_lm import (
@@ -233,6 +232,3 @@ CLAIMS = (
         reference="1.015, 1.005, 1.002, 1.002 at ranks 16, 32, 64, 128 (another implementation, the same setting)",
     ),
 )
-
-for _claim in CLAIMS:
-    add_claim(_claim)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.core.projections import Box
 
@@ -308,6 +307,3 @@ CLAIMS = (
         "O(epsilon^-5)",
     ),
 )
-
-for claim in CLAIMS:
-    add_claim(claim)

@@ -6,7 +6,6 @@ import functools
 import math
 from typing import Any
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.papers.reading import paired
 from optimand.papers.small_lm import ADAMW, ADAMW_8BIT, FIXED, FIXED_SMALL, within
@@ -172,6 +171,3 @@ CLAIMS = (
         reference="0.0154 against 0.0313 (exact nearest rounding in another implementation)",
     ),
 )
-
-for _claim in CLAIMS:
-    add_claim(_claim)

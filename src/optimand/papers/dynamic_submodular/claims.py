@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
 PAPER = "dynamic-submodular"
@@ -181,6 +180,7 @@ CLAIMS = (
         sentence="At every time the solution is worth at least 1/2 - eps of the best set of k live elements, in "
         "expectation, against updates that do not depend on it.",
         paper_value="1/2 - eps",
+        reference="of a prototype, 50 streams: buckets least 0.667, mean 0.975; permutation 0.778, 0.988",
         check=half_of_the_optimum,
     ),
     Claim(
@@ -194,7 +194,7 @@ CLAIMS = (
         paper=PAPER,
         name="half in practice",
         sentence="On streams of real data the guarantee holds with fewer calls per update than greedy run again asks.",
-        paper_value="1/2 - eps (no experiments in the abstract)",
+        paper_value="1/2 - eps; the abstract tells of no experiments",
         check=half_in_practice,
         study=STUDY,
         small=SMALL,
@@ -228,9 +228,7 @@ CLAIMS = (
         paper=PAPER,
         name="gaps in an earlier analysis",
         sentence="The earlier analysis of an algorithm with polylogarithmic updates has gaps.",
-        paper_value="a proof",
+        paper_value="that of NeurIPS 2020 has gaps",
         untestable="it is about a proof; the earlier algorithm itself runs here as method 'lattanzi'",
     ),
 )
-for _claim in CLAIMS:
-    add_claim(_claim)

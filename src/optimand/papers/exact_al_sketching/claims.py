@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.core.validation import OptimandError
 
@@ -309,6 +308,3 @@ CLAIMS = (
         untestable="times of the authors' Julia code on their machine; the benchmark measures ours against SLSQP's",
     ),
 )  # fmt: skip
-
-for claim in CLAIMS:
-    add_claim(claim)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.optim import EXAdam
 from optimand.papers.exadam import digits_grid
@@ -153,6 +152,3 @@ CLAIMS = (
         "'optimand compare cifar10-cnn --methods adamw,exadam --tune 8' makes the comparison.",
     ),
 )
-
-for _claim in CLAIMS:
-    add_claim(_claim)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding
 from optimand.papers.reading import tuned_difference
 from optimand.papers.small_lm import (
@@ -160,6 +159,3 @@ CLAIMS = (
         state_memory,
     ),
 )
-
-for _claim in CLAIMS:
-    add_claim(_claim)

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
 PAPER = "learning-to-relax"
@@ -290,6 +289,3 @@ CLAIMS = (
         reference="largest of five ratios 0.65 (another implementation, one right-hand side)",
     ),
 )
-
-for claim in CLAIMS:
-    add_claim(claim)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from optimand.core.catalog import add_claim, get_method, get_problem
+from optimand.core.catalog import get_method, get_problem
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
@@ -336,6 +336,3 @@ CLAIMS = (
         reference="the same for Muon, in the authors' arXiv 2506.15054",
     ),
 )
-
-for _claim in CLAIMS:
-    add_claim(_claim)

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding
 from optimand.language.llm.choosing import endpoint_configured
 from optimand.language.modeling.benchmarks.optibench import available, load_nl4opt_e, load_optibench
+from optimand.papers.optibench_resocratic import resocratic
 
 PAPER = "optibench-resocratic"
 NO_DATA = "needs the benchmark's files in $OPTIMAND_DATA/optibench-resocratic"
@@ -216,10 +216,12 @@ def nonlinear_is_harder() -> Finding:
     )
 
 
-def _claim(name: str, sentence: str, value: str, check: Callable[[], Finding], missing: str = "") -> Claim:
-    if missing:
-        return Claim(PAPER, name, sentence, value, untestable=missing)
-    return Claim(PAPER, name, sentence, value, check=check)
+def _claim(
+    name: str, sentence: str, value: str, check: Callable[[], Finding], missing: str = "", reference: str = ""
+) -> Claim:
+    return Claim(
+        PAPER, name, sentence, value, check=None if missing else check, untestable=missing, reference=reference
+    )
 
 
 _DATA = "" if available() else NO_DATA
@@ -229,24 +231,20 @@ CLAIMS = (
     _claim("benchmark", "605 problems of four types, 2186 numbers asked for.", "342/80/133/50, 605 in all",
            benchmark_counts, _DATA),
     _claim("noisy-truth", "The published rule calls an exact answer wrong where the truth is a solver's output.",
-           "index 13, absolute tolerance 1e-4", noisy_truth, _DATA),
+           "absolute tolerance 1e-4", noisy_truth, _DATA, "the rule by hand: index 13"),
     _claim("graders", "Both graders accept what is recorded, also rounded, and reject 1.01 v + 1 everywhere.",
-           "605/605/0", graders_accept_and_reject, _DATA),
+           "no number", graders_accept_and_reject, _DATA, "a prototype of both rules: 605/605/0"),
     _claim("ratio-objective", "SCIP solves a ratio objective in whole numbers to the global optimum.",
-           "2.7121212 at (10, 10, 37)", ratio_objective),
-    _claim("loss", "With the template's default bound of the objective, a loss is infeasible.", "infeasible",
-           loss_is_infeasible),
+           "no number", ratio_objective, reference="PySCIPOpt 6.3: 2.7121212 at (10, 10, 37)"),
+    _claim("loss", "With the template's default bound of the objective, a loss is infeasible.", "not noted",
+           loss_is_infeasible, reference="PySCIPOpt 6.3: infeasible"),
     _claim("solver-start", "A program of PySCIPOpt starts and solves in less time than one of SciPy's milp.",
-           "0.097 s against 0.392 s", solver_start),
+           "no number", solver_start, reference="by hand: 0.097 s against 0.392 s"),
     _claim("end-to-end", "A model that writes right programs for a share of problems scores that share.",
-           "equal (acceptance)", scripted_share),
+           "no number; the shares must be equal", scripted_share),
     _claim("few-shot", "Two worked examples raise the share solved.", "GPT-4o 66.1 to 69.4 %, Qwen2-7B 2.6 to 46.0 %",
            few_shot_helps, _MODEL),
     _claim("nonlinear", "Nonlinear problems are solved less often than linear ones.", "GPT-4o 50.4 % against 81.0 %",
            nonlinear_is_harder, _MODEL),
+    *resocratic.CLAIMS,
 )  # fmt: skip
-
-for claim in CLAIMS:
-    add_claim(claim)
-
-from . import resocratic as resocratic  # noqa: E402 (its claims come after these)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
 from . import tables
@@ -345,6 +344,3 @@ CLAIMS = (
         "for all", untestable="a statement on all adversaries is a theorem; the claims above sample some of them",
     ),
 )  # fmt: skip
-
-for _claim in CLAIMS:
-    add_claim(_claim)

@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.online.linear_bandits.queries import Array
 
@@ -318,6 +317,3 @@ CLAIMS = (
         "no number", equal_queries, STUDY, SMALL,
     ),
 )  # fmt: skip
-
-for _claim in CLAIMS:
-    add_claim(_claim)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
 from .tables import anytime_slope, curves, horizons, learners, missed, rate, ratios, shares
@@ -300,6 +299,3 @@ CLAIMS = (
         "Omega(K^(1/3) T^(2/3))", untestable="a lower bound over all learners is a theorem; no run can show it",
     ),
 )  # fmt: skip
-
-for _claim in CLAIMS:
-    add_claim(_claim)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.papers.reading import per_step_ratio, steps_to_baseline, tuned_difference
 
@@ -140,6 +139,3 @@ CLAIMS = (
         "the search is not implemented yet, and the paper's scale is far beyond one machine",
     ),
 )
-
-for claim in CLAIMS:
-    add_claim(claim)

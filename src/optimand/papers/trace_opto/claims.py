@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding
 from optimand.language.llm import endpoint_configured
 
@@ -238,11 +237,11 @@ CLAIMS = (
     Claim(
         PAPER, "numeric-one", "What the trace tells is enough: interval search that reads signs from the graph solves "
         "one-parameter graphs in few evaluations, and needs more without it.",
-        "at least 27 of 30 within 12 evaluations (our threshold)", one_number,
+        "no number; our bar: at least 27 of 30 within 12 evaluations", one_number,
     ),
     Claim(
         PAPER, "numeric-three", "The same with three parameters, each monotone.",
-        "at least 24 of 30 within 30 evaluations (our threshold)", three_numbers,
+        "no number; our bar: at least 24 of 30 within 30 evaluations", three_numbers,
     ),
     Claim(
         PAPER, "subgraphs", "A parameter's minimal subgraph holds the ways from it to the output, and their inputs.",
@@ -250,7 +249,8 @@ CLAIMS = (
     ),
     Claim(
         PAPER, "backward-cost", "A backward pass is cheap: the paper's bound is O(W N² log N), here it is linear.",
-        "Theorem 1: O(W N² log N) time; ours O(N + E)", linear_backward,
+        "Theorem 1: O(W N² log N) time", linear_backward,
+        reference="trace-opt 0.1.3.8: 2.7, 22.7, 280 ms on chains of 100, 400, 1600",
     ),
     Claim(
         PAPER, "exceptions", "Exceptions are feedback like any other, so a workflow that fails can be optimized.",
@@ -274,8 +274,8 @@ CLAIMS = (
     ),
     Claim(
         PAPER, "embedded-model", "A model must be strong: the embedded one does not even bisect, interval search does.",
-        "12 targets, 10 guesses: model 0, with the interval told 5, bisection 12 (measured by us)",
-        **_where_embedded(embedded_guesses),
+        "not studied", **_where_embedded(embedded_guesses),
+        reference="a prototype, 12 targets, 10 guesses: model 0, with the interval told 5, bisection 12",
     ),
     Claim(
         PAPER, "big-bench-hard", "Tuning prompt template, prompt builder and answer extractor beats DSPy on 23 tasks.",
@@ -292,6 +292,3 @@ CLAIMS = (
         "Theorem 2: Ω(N)", untestable="a lower bound over all messages is a theorem; no run can show it",
     ),
 )  # fmt: skip
-
-for _claim in CLAIMS:
-    add_claim(_claim)

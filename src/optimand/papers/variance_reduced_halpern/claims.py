@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optimand.core.catalog import add_claim
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.numerical.monotone.generators import payoff_matrix, random_sum, wave_sum
 from optimand.numerical.monotone.passes import FIXED_INNER, on_game, passes_to
@@ -294,6 +293,3 @@ CLAIMS = (
         "Õ(n + √n L/ε)", untestable="a lower bound over all methods is a theorem; no run can show it",
     ),
 )  # fmt: skip
-
-for _claim in CLAIMS:
-    add_claim(_claim)

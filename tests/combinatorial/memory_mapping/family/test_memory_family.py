@@ -1,13 +1,10 @@
 """The family's run loop: what is charged, what is recorded and judged, resuming, users' solvers, lazy imports."""
 
-import pickle
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.running import entry, reader, runner
+from tests.running import cut_and_resumed, entry, reader, runner
 
 import optimand.combinatorial.memory_mapping.methods  # noqa: F401 (registers them)
 from optimand.combinatorial.memory_mapping.family import adopt, describe
@@ -21,7 +18,7 @@ from optimand.combinatorial.memory_mapping.problems import (
 )
 from optimand.core.contracts import Method
 from optimand.core.pictures import from_plain
-from optimand.core.recorder import Recorder, log_positions
+from optimand.core.recorder import log_positions
 from optimand.core.running import POSITIONS
 from optimand.core.validation import OptimandError
 
@@ -116,41 +113,40 @@ def test_a_layout_that_breaks_a_rule_fails_the_run():
         judged(Overlapping(Game(*problem.instance())), *problem.instance())
 
 
-def test_a_method_with_a_state_resumes_where_it_was(tmp_path):
-    class Stepping:
-        """One random episode a unit; ends the process's work when told."""
+class Stepping:
+    """One random episode a unit."""
 
-        stop_after = None
+    def __init__(self, task):
+        self.task, self.count = task, 0
 
-        def __init__(self, task):
-            self.task, self.count = task, 0
+    def __iter__(self):
+        return self
 
-        def __iter__(self):
-            return self
+    def __next__(self):
+        self.count += 1
+        self.task.game.reset()
+        self.task.game.play_random(self.count, 0.6)
 
-        def __next__(self):
-            if self.count == self.stop_after:
-                raise KeyboardInterrupt
-            self.count += 1
-            self.task.game.reset()
-            self.task.game.play_random(self.count, 0.6)
 
-        def state_dict(self):
-            return {"count": self.count}
+class Stating(Stepping):
+    """With a state of its own."""
 
-        def load_state_dict(self, state):
-            self.count = state["count"]
+    def state_dict(self):
+        return {"count": self.count}
 
-    method = Method("stepping", "memory-mapping", Stepping, {}, {})
-    whole = run(tiny_memory(), method)
-    Stepping.stop_after = 120
-    with pytest.raises(KeyboardInterrupt):
-        run(tiny_memory(), method, recorder=Recorder(2000, checkpoint=tmp_path / "c", checkpoint_every=0))
-    assert pickle.loads((tmp_path / "c").read_bytes())
-    Stepping.stop_after = None
-    resumed = run(tiny_memory(), method, recorder=Recorder(2000, checkpoint=tmp_path / "c", checkpoint_every=0))
-    assert curve(resumed) == curve(whole)
-    assert resumed.costs["moves"] == whole.costs["moves"]
+    def load_state_dict(self, state):
+        self.count = state["count"]
+
+
+OWN = {"stepping": Stepping, "stating": Stating}
+
+
+@pytest.mark.parametrize("name", [*OWN, "memory-evolution"])
+def test_a_run_that_is_cut_off_ends_as_an_unbroken_one(name, tmp_path):
+    method = Method(name, "memory-mapping", OWN[name], {}, {}) if name in OWN else entry(name)
+    _, before, after = cut_and_resumed(tiny_memory(), method, 2000, tmp_path / "state")
+    # The unit during which it was cut off is done again, and no earlier one; a generator begins again.
+    assert after[0] == before[0 if name == "memory-evolution" else -1]
 
 
 def test_a_solver_that_never_moves_is_ended():
@@ -280,15 +276,3 @@ def test_a_program_of_ones_own_comes_from_a_file(tmp_path):
 def test_the_tiny_problems_target_is_the_optimum():
     for capacity, saved in ((4, 14.4), (6, 17.6), (8, 25.2), (16, 36.6)):
         assert tiny_memory(capacity).target == pytest.approx(50 / (50 - saved))
-
-
-def test_the_catalog_loads_neither_torch_nor_a_solver():
-    code = (
-        "import sys\n"
-        + "".join(
-            f"import optimand.combinatorial.memory_mapping.{part}\n" for part in ("family", "problems", "methods")
-        )
-        + "print([m for m in ('torch', 'numba', 'ortools', 'gymnasium', 'optimand.lab') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -198,11 +198,3 @@ def test_the_name_is_known_whichever_package_is_imported_first():
     mapping = "optimand.combinatorial.memory_mapping as m"
     for code in (f"import gymnasium, {mapping}", f"import {mapping}, gymnasium; m.register_environment()"):
         subprocess.run([sys.executable, "-c", f"{code}; gymnasium.spec({ENVIRONMENT!r})"], check=True, timeout=120)
-
-
-def test_the_package_imports_neither_gymnasium_nor_numba():
-    code = (
-        "import sys, optimand.combinatorial.memory_mapping as m; m.MemoryProgram, m.Hardware, m.validate, m.picture;"
-        "heavy = {'gymnasium', 'numba', 'torch', 'scipy', 'matplotlib'} & set(sys.modules); assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

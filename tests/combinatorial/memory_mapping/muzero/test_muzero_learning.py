@@ -8,6 +8,7 @@ import torch
 
 from optimand.combinatorial.memory_mapping import Game, Hardware, tiny_program
 from optimand.combinatorial.memory_mapping.game import arrays as k
+from optimand.combinatorial.memory_mapping.game.observations import write_grid
 from optimand.combinatorial.memory_mapping.muzero import ModelNet, PolicyValueNet, Settings
 from optimand.combinatorial.memory_mapping.muzero import features as f
 from optimand.combinatorial.memory_mapping.muzero.replay import Episode, Replay
@@ -49,7 +50,7 @@ def test_occupancy_follows_what_is_placed():
     f.write_features(game.P, game.Q, game.S, game.F, table, f.uses_after(game.P), x)
     assert x[f.STATIC + 2] == pytest.approx(4 / 12)
     grid = np.zeros((64, 64), np.uint8)
-    f.write_grid(game.P, game.S, grid)
+    write_grid(game.P, game.S, grid)
     assert grid[32:36, :22].all()
     assert grid.sum() == 4 * 22
 

@@ -1,4 +1,4 @@
-"""The trainer: books, checkpoints, processes, several games."""
+"""The trainer: incumbents, checkpoints, processes, several games."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ import signal
 
 import numpy as np
 import pytest
+from tests.running import cut_and_resumed
 
 from optimand.combinatorial.memory_mapping import Game, Hardware, tiny_program
 from optimand.combinatorial.memory_mapping.game.validation import validate
-from optimand.combinatorial.memory_mapping.loop import run
 from optimand.combinatorial.memory_mapping.muzero import Trainer, mcts, muzero
 from optimand.combinatorial.memory_mapping.muzero.solvers import SOLVERS
 from optimand.combinatorial.memory_mapping.muzero.workers import Workers
 from optimand.combinatorial.memory_mapping.problems import tiny_memory
 from optimand.combinatorial.memory_mapping.programs.library import hardware_of, recorded
 from optimand.core.contracts import Method
-from optimand.core.recorder import Recorder
-from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 
 SMALL = {"simulations": 6, "lanes": 3, "batch": 16, "updates": 2, "warmup": 5, "demo_repeats": 2, "hidden": (16,)}
@@ -77,7 +75,7 @@ def test_processes_give_the_same_results_as_one():
 def test_processes_end_with_their_owner_and_a_dead_one_is_reported():
     trainer = Trainer(tiny(), 0, **SMALL)
     workers = Workers(1, trainer.board, trainer.settings)
-    (pid,) = workers.pids
+    pid = workers.processes[0].pid
     os.kill(pid, signal.SIGKILL)
     net = trainer.learner.packed()
     with pytest.raises(OptimandError, match="a worker ended early"):
@@ -87,7 +85,7 @@ def test_processes_end_with_their_owner_and_a_dead_one_is_reported():
         os.kill(pid, 0)
 
 
-def test_books_tell_who_found_what():
+def test_incumbents_tell_who_found_what():
     game = tiny(16)
     trainer = Trainer(game, 0, **SMALL, local_share=1.0)
     for _ in range(3):
@@ -176,35 +174,14 @@ BUDGETS = {"mcts": 6000, "muzero": 3000, "muzero-learned": 600}
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9])
 @pytest.mark.parametrize("method", sorted(SOLVERS))
-def test_a_run_of_the_family_that_was_killed_equals_an_unbroken_one(method, share, tmp_path):
-    budget = BUDGETS[method]
-    seen = []
-
+def test_a_run_of_the_family_that_was_cut_off_equals_an_unbroken_one(method, share, tmp_path):
     def build(task):
         return SOLVERS[method](task.game, task.rng, **SMALL, local_every=2)
 
-    def kill(done):
-        if done > share:
-            raise KeyboardInterrupt
-
-    def run_once(**options):
-        recorder = Recorder(budget, **options)
-        seed = SeedTree(0).child("run", 3)
-        run(tiny_memory(), Method(method, "memory-mapping", build, {}, {}), {}, seed=seed, budget=budget,
-            recorder=recorder)  # fmt: skip
-        return [(r.at, r.split, r.metric, r.value) for r in recorder.records], recorder.costs, recorder.pictures
-
-    whole = run_once()
-    kept = {"checkpoint": tmp_path / "state", "checkpoint_every": 0.0}
-    with pytest.raises(KeyboardInterrupt):
-        run_once(**kept, progress=kill)
-    records, costs, pictures = run_once(**kept, progress=seen.append)
-    assert seen[0] > (share if share > 0.1 else 0)  # the unit during which it was killed is done again
-    assert records == whole[0]
-    assert {name: costs[name] for name in ("microseconds", "moves")} == {
-        name: whole[1][name] for name in ("microseconds", "moves")
-    }
-    assert pictures == whole[2]
+    made = Method(method, "memory-mapping", build, {}, {})
+    _, before, after = cut_and_resumed(tiny_memory(), made, BUDGETS[method], tmp_path / "state", share)
+    # The unit during which it was cut off is done again, and no earlier one; after the first there is no checkpoint.
+    assert after[0] == before[-1]
 
 
 def test_a_trainer_goes_on_between_two_demonstrations():
@@ -235,7 +212,7 @@ def test_after_an_error_of_a_process_the_next_round_begins_with_others():
     trainer, alone = Trainer(tiny(), 0, workers=1, **SMALL), Trainer(tiny(), 0, **SMALL)
     trainer.step()
     trainer.workers = Workers(1, trainer.board, trainer.settings)
-    (pid,) = trainer.workers.pids
+    pid = trainer.workers.processes[0].pid
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(OptimandError, match="a worker ended early"):
         trainer.round()

@@ -129,11 +129,21 @@ def test_sequential_halving_visits_considered_actions_evenly(considered, simulat
         (2, 5, [0, 0, 1, 1, 2]),
         # m = 16, n = 22: floor(22 / (4 * 16)) = 0 is raised to one visit of each of 16; then one of 6 of the best 8.
         (16, 22, [0] * 16 + [1] * 6),
+        # m = 7, n = 22: 3 rounds; 1 visit of 7, floor(22 / 9) = 2 of floor(7 / 2) = 3, then 3 of 2 until all are given.
+        (7, 22, [0] * 7 + [1, 1, 1, 2, 2, 2] + [3, 3, 4, 4, 5, 5, 6, 6, 7]),
     ],
 )
 def test_the_schedule_is_that_of_sequential_halving(considered, simulations, schedule):
     """Karnin et al. 2013 with the rule of Danihelka et al. 2022: max(1, floor(n / (ceil(log2 m) m_left))) visits."""
     assert considered_visits(considered, simulations).tolist() == schedule
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_schedule_is_that_of_mctx():
+    theirs = pytest.importorskip("mctx._src.seq_halving").get_sequence_of_considered_visits
+    for considered, simulations in itertools.product(range(1, 18), (1, 2, 5, 16, 23, 64)):
+        wanted = list(theirs(considered, simulations))
+        assert considered_visits(considered, simulations).tolist() == wanted, (considered, simulations)
 
 
 def test_rules_refuse_bad_arguments():

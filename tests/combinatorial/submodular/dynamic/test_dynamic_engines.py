@@ -107,12 +107,12 @@ def test_sample_count_is_the_largest_size_that_passes():
         assert run.sample_count(level, list(range(16)), 3.0, 5) == min(5, count)
 
 
-@pytest.mark.parametrize("patience", [True, False])
-def test_a_level_is_patient_while_its_sample_is_whole(monkeypatch, patience):
+@pytest.mark.parametrize("literal", [False, True])
+def test_a_level_is_patient_while_its_sample_is_whole(monkeypatch, literal):
     # One element of a bucket of twenty copies is sampled: the others may go.
     builds, construct = [], BucketRun.construct
     monkeypatch.setattr(BucketRun, "construct", lambda run, at: (builds.append(run.guess), construct(run, at))[1])
-    d = DynamicSubmodular(Coverage([[0, 1, 2]] * 20), 4, 0.2, "buckets", patience=patience)
+    d = DynamicSubmodular(Coverage([[0, 1, 2]] * 20), 4, 0.2, "buckets", literal=literal)
     d.update([("+", i) for i in range(20)])
     (kept,) = d.solution
     answering = d._engine.best().guess
@@ -120,11 +120,11 @@ def test_a_level_is_patient_while_its_sample_is_whole(monkeypatch, patience):
     for i in [i for i in range(20) if i != kept][:12]:
         d.delete(i)
         assert d.value == 3.0
-    assert (answering in builds) is not patience
+    assert (answering in builds) is literal
     d.delete(kept)
     assert answering in builds
     assert d.value == 3.0
-    other = DynamicSubmodular(Coverage([[0, 1, 2]] * 20), 4, 0.2, "buckets", patience=patience)
+    other = DynamicSubmodular(Coverage([[0, 1, 2]] * 20), 4, 0.2, "buckets", literal=literal)
     other.update([("+", i) for i in range(20)])
     answering = other._engine.best().guess
     builds.clear()
@@ -144,8 +144,8 @@ def test_early_trials_decide_as_all_of_them_would(small):
     f = small.coverage(np.random.default_rng(2), n=40, items=30)
     for theta in (1.0, 2.0, 3.0, 4.0):
         answers = []
-        for early in (False, True):
-            d = DynamicSubmodular(f, 10, 0.2, "buckets", early=early)
+        for literal in (False, True):
+            d = DynamicSubmodular(f, 10, 0.2, "buckets", literal=literal)
             d.insert(0)
             run = next(iter(d._engine.runs.values()))
             run.rng = np.random.default_rng(9)
@@ -158,7 +158,7 @@ def test_early_trials_decide_as_all_of_them_would(small):
 
 
 @pytest.mark.parametrize("engine", ["buckets", "permutation", "lattanzi"])
-def test_levers_save_calls_and_sleeping_runs_lose_no_quality(heavy_tailed, engine):
+def test_what_saves_calls_does_and_sleeping_runs_lose_no_quality(heavy_tailed, engine):
     order = np.random.default_rng(1).permutation(3000)[:200].tolist()
     means, calls = [], []
     for options in ({}, {"literal": True}):

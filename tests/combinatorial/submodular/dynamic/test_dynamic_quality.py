@@ -131,12 +131,13 @@ def test_an_emptied_structure_works_again(small, engine):
 
 
 @pytest.mark.parametrize("engine", ["buckets", "permutation", "lattanzi"])
-def test_the_run_of_the_right_guess_is_never_asleep(small, engine):
+def test_the_run_of_the_right_guess_is_never_asleep(small, engine, monkeypatch):
+    monkeypatch.setattr("optimand.combinatorial.submodular.dynamic.shell.SPARE", 0)
     for seed in range(10):
         k = 1 + seed % 4
         f = small.coverage(np.random.default_rng(seed))
         best = small.best_values(f, k)
-        d = DynamicSubmodular(f, k, EPS, engine, seed=seed, spare=0)
+        d = DynamicSubmodular(f, k, EPS, engine, seed=seed)
         shell, slept = d._engine, 0
         for live in small.play(d, small.random_stream(np.random.default_rng([seed, 2]), f.n, 80)):
             if live:

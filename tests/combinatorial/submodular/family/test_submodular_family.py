@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from tests.running import entry, reader, runner
+from tests.running import cut_and_resumed, entry, reader, runner
 
 import optimand.combinatorial.submodular.methods  # noqa: F401 (registers them)
 from optimand.combinatorial.submodular import Coverage, lazy_greedy
@@ -22,7 +20,6 @@ from optimand.combinatorial.submodular.problems import (
     table_window,
     verse_window,
 )
-from optimand.core.recorder import Recorder
 from optimand.core.validation import OptimandError
 
 NAMES = (
@@ -135,27 +132,11 @@ def test_questions_of_queries_are_counted_and_told_apart():
     assert run(SMALL, adopt("asks", Asks)).costs["oracle_calls"] == 240
 
 
-@pytest.mark.parametrize("name", ["buckets", "permutation", "lattanzi", "incremental-greedy", "greedy-rerun"])
-def test_a_killed_run_goes_on_where_it_was(name, tmp_path):
-    class Killed(Recorder):
-        saves = 0
-
-        def checkpoint_due(self):
-            return True
-
-        def save(self, state):
-            super().save(state)
-            self.saves += 1
-            if self.saves == 100:
-                raise KeyboardInterrupt
-
-    whole = run(SMALL, entry(name), budget=SHORT)
-    file = tmp_path / "checkpoint"
-    with pytest.raises(KeyboardInterrupt):
-        run(SMALL, entry(name), budget=SHORT, recorder=Killed(SHORT, checkpoint=file))
-    resumed = run(SMALL, entry(name), budget=SHORT, recorder=Recorder(SHORT, checkpoint=file))
-    assert curve(resumed) == curve(whole)
-    assert resumed.costs["oracle_calls"] == whole.costs["oracle_calls"]
+@pytest.mark.parametrize("name", [*NAMES, "plain"])
+def test_a_run_that_is_cut_off_ends_as_an_unbroken_one(name, tmp_path):
+    method = adopt("plain", Plain) if name == "plain" else entry(name)
+    _, before, after = cut_and_resumed(SMALL, method, SHORT, tmp_path / "state")
+    assert after[0] == before[-1]  # the update during which it was cut off is made again, and no earlier one
 
 
 def test_a_solution_with_what_is_gone_or_too_much_is_an_error():
@@ -233,18 +214,6 @@ def test_a_method_is_described_by_what_it_asks():
 def test_bad_parameters_of_problems_are_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
-
-
-def test_importing_the_family_is_light():
-    code = (
-        "import sys\n"
-        "from optimand.combinatorial.submodular import family, problems, methods\n"
-        "problems.verse_window()\n"
-        "heavy = {'torch', 'numba', 'scipy.sparse', 'sklearn', 'networkx', 'pandas'} & set(sys.modules)\n"
-        "print(sorted(heavy))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
 
 
 def test_streams_keep_their_width_and_drain_what_is_best_first():

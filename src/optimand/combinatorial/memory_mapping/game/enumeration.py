@@ -44,10 +44,10 @@ def brute_force(program: MemoryProgram, hardware: Hardware, *, max_leaves: int =
         >>> round(50 - found.time, 9), found.leaves
         (17.6, 114)
     """
-    from . import episodes, kernels
+    from . import arrays, episodes
 
     check_int("max_leaves", max_leaves, low=1)
-    p, q = kernels.pack_program(program, hardware)
+    p, q = arrays.pack_program(program, hardware)
     best = np.zeros(program.references, np.int64)
     time, leaves = episodes.enumerate_all(p, q, best, max_leaves)
     if leaves < 0:

@@ -8,25 +8,19 @@ import numpy as np
 
 from optimand.core.compiled import compiled
 
-from .kernels import (
-    DECISIONS,
-    DROP,
-    F_LENGTH,
-    FAILED,
-    FAST,
-    FORCED,
-    POSITION,
-    S_LENGTH,
-    TIME,
-    G,
-    R,
-    reset,
-    step,
-)
+from . import arrays as ix
+from .kernels import reset, step
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+
+@compiled(error_model="numpy")
+def draw(state: Any) -> float:
+    """A uniform number in [0, 1) from a state of one uint64 (splitmix64)."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return float(z >> np.uint64(11)) * 1.1102230246251565e-16
 
 
 @compiled
@@ -36,10 +30,10 @@ def play(P: Any, Q: Any, S: Any, F: Any, fast: Any, most: Any) -> Any:
     ``fast`` has an entry for each reference. Stops after ``most`` moves.
     """
     moves = 0
-    while S[POSITION] < P[R] and moves < most:
-        action = DROP
-        if S[FORCED] == 1 or fast[S[POSITION]]:
-            action = S[FAST]
+    while S[ix.POSITION] < P[ix.R] and moves < most:
+        action = ix.DROP
+        if S[ix.FORCED] == 1 or fast[S[ix.POSITION]]:
+            action = S[ix.FAST]
         step(P, Q, S, F, action)
         moves += 1
     return moves
@@ -52,8 +46,8 @@ def play_actions(P: Any, Q: Any, S: Any, F: Any, actions: Any) -> Any:
     A position that comes up again after a backup takes its decision again, which is legal only if it is DROP.
     """
     reset(P, Q, S, F)
-    while S[POSITION] < P[R]:
-        k = S[POSITION]
+    while S[ix.POSITION] < P[ix.R]:
+        k = S[ix.POSITION]
         reward = step(P, Q, S, F, np.int64(actions[k]))
         if reward != reward:
             return k
@@ -71,32 +65,26 @@ def play_random(
     Returns:
         moves made, time of the best episode, sum of the times, and complete episodes.
     """
-    word = np.uint64(seed)
+    word = np.array([seed], np.uint64)
     moves, done = 0, 0
     least, total = np.inf, 0.0
     for _ in range(count):
         s[:] = S
         f[:] = F
-        while s[POSITION] < P[R] and moves < most:
-            action = s[FAST]
-            if action != DROP and s[FORCED] == 0:
-                word += _GAMMA
-                z = word
-                z = (z ^ (z >> _S30)) * _MIX1
-                z = (z ^ (z >> _S27)) * _MIX2
-                z = z ^ (z >> _S31)
-                if np.float64(z >> _S11) * 2.0**-53 >= fast_probability:
-                    action = DROP
+        while s[ix.POSITION] < P[ix.R] and moves < most:
+            action = s[ix.FAST]
+            if action != ix.DROP and s[ix.FORCED] == 0 and draw(word) >= fast_probability:
+                action = ix.DROP
             step(P, Q, s, f, action)
             moves += 1
-        if s[POSITION] < P[R]:
+        if s[ix.POSITION] < P[ix.R]:
             break
         done += 1
-        reached = np.inf if s[FAILED] == 1 else f[TIME]
+        reached = np.inf if s[ix.FAILED] == 1 else f[ix.TIME]
         total += reached
         if reached < least or done == 1:
             least = reached
-            best[:] = s[DECISIONS : DECISIONS + P[R]]
+            best[:] = s[ix.DECISIONS : ix.DECISIONS + P[ix.R]]
     return moves, least, total, done
 
 
@@ -107,31 +95,28 @@ def enumerate_all(P: Any, Q: Any, best: Any, most: Any) -> Any:
     Returns:
         least time, and complete trajectories, or -1 where there are more than ``most``.
     """
-    depth = (P[G] + 1) * P[R] + 1
-    states = np.empty((depth, P[S_LENGTH]), np.int64)
-    times = np.empty((depth, P[F_LENGTH]))
+    depth = (P[ix.G] + 1) * P[ix.R] + 1
+    states = np.empty((depth, P[ix.S_LENGTH]), np.int64)
+    times = np.empty((depth, P[ix.F_LENGTH]))
     reset(P, Q, states[0], times[0])
     least, leaves, top = np.inf, 0, 1
     while top > 0:
         top -= 1
         S, F = states[top], times[top]
         # The open alternative takes the row above, so a row in use is never written.
-        while S[POSITION] < P[R]:
-            action = S[FAST]
-            if action != DROP and S[FORCED] == 0:
+        while S[ix.POSITION] < P[ix.R]:
+            action = S[ix.FAST]
+            if action != ix.DROP and S[ix.FORCED] == 0:
                 states[top + 1] = S
                 times[top + 1] = F
-                step(P, Q, states[top], times[top], np.int64(DROP))
+                step(P, Q, states[top], times[top], np.int64(ix.DROP))
                 top += 1
                 S, F = states[top], times[top]
             step(P, Q, S, F, action)
         leaves += 1
         if leaves > most:
             return least, -1
-        if S[FAILED] == 0 and F[TIME] < least:
-            least = F[TIME]
-            best[:] = S[DECISIONS : DECISIONS + P[R]]
+        if S[ix.FAILED] == 0 and F[ix.TIME] < least:
+            least = F[ix.TIME]
+            best[:] = S[ix.DECISIONS : ix.DECISIONS + P[ix.R]]
     return least, leaves
-
-
-__all__ = ["enumerate_all", "play", "play_actions", "play_random"]

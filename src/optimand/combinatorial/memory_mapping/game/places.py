@@ -9,29 +9,7 @@ from typing import Any
 
 from optimand.core.compiled import compiled
 
-from .arrays import (
-    CAPACITY,
-    COUNT,
-    F_USED,
-    P_BUFFER,
-    P_GROUP,
-    P_INSTRUCTION,
-    P_LAST,
-    P_NEXT,
-    P_PREVIOUS,
-    P_SIZE,
-    Q_COPY,
-    Q_SLOW_TIME,
-    S_CURRENT,
-    S_END,
-    S_HIGH,
-    S_LOW,
-    S_ORDER,
-    S_START,
-    S_WHOSE,
-    TOLERANCE,
-    R,
-)
+from . import arrays as ix
 
 
 @compiled
@@ -41,17 +19,17 @@ def lowest_free(P: Any, S: Any, start: Any, end: Any, size: Any, group: Any, def
     ``group`` (-1: none) is the alias group and ``defined`` tells that the buffer is defined at ``start``.
     """
     low = 0
-    for position in range(S[COUNT]):
-        r = S[P[S_ORDER] + position]
-        if S[P[S_START] + r] <= end and S[P[S_END] + r] >= start:
+    for position in range(S[ix.COUNT]):
+        r = S[P[ix.S_ORDER] + position]
+        if S[P[ix.S_START] + r] <= end and S[P[ix.S_END] + r] >= start:
             if group >= 0 and touches(P, S, r, start, end, group, defined):
                 continue
-            if S[P[S_LOW] + r] >= low + size:
+            if S[P[ix.S_LOW] + r] >= low + size:
                 break
-            high = S[P[S_HIGH] + r]
+            high = S[P[ix.S_HIGH] + r]
             if high > low:
                 low = high
-    if low + size > P[CAPACITY]:
+    if low + size > P[ix.CAPACITY]:
         return -1
     return low
 
@@ -59,14 +37,14 @@ def lowest_free(P: Any, S: Any, start: Any, end: Any, size: Any, group: Any, def
 @compiled
 def is_free(P: Any, S: Any, start: Any, end: Any, low: Any, size: Any, group: Any, defined: Any) -> Any:
     """Whether [low, low + size) is free over all of [start, end]."""
-    if low + size > P[CAPACITY]:
+    if low + size > P[ix.CAPACITY]:
         return False
-    for r in range(S[COUNT]):
+    for r in range(S[ix.COUNT]):
         if (
-            S[P[S_START] + r] <= end
-            and S[P[S_END] + r] >= start
-            and S[P[S_LOW] + r] < low + size
-            and S[P[S_HIGH] + r] > low
+            S[P[ix.S_START] + r] <= end
+            and S[P[ix.S_END] + r] >= start
+            and S[P[ix.S_LOW] + r] < low + size
+            and S[P[ix.S_HIGH] + r] > low
             and not (group >= 0 and touches(P, S, r, start, end, group, defined))
         ):
             return False
@@ -76,26 +54,26 @@ def is_free(P: Any, S: Any, start: Any, end: Any, low: Any, size: Any, group: An
 @compiled
 def touches(P: Any, S: Any, r: Any, start: Any, end: Any, group: Any, defined: Any) -> Any:
     """Whether a residency of the same group meets [start, end] only where one ends and the other is defined."""
-    if P[P[P_GROUP] + S[P[S_WHOSE] + r]] != group:
+    if P[P[ix.P_GROUP] + S[P[ix.S_WHOSE] + r]] != group:
         return False
-    if defined and S[P[S_END] + r] == start:
+    if defined and S[P[ix.S_END] + r] == start:
         return True
     # Nothing begins later than the present instruction, and a copy before its use: what begins here is defined here.
-    return S[P[S_START] + r] == end
+    return S[P[ix.S_START] + r] == end
 
 
 @compiled
 def copy_start(P: Any, Q: Any, F: Any, k: Any) -> Any:
     """Instruction at which a copy for reference ``k`` must begin to be hidden, -1 where there is not enough time."""
-    b = P[P[P_BUFFER] + k]
-    before = P[P[P_PREVIOUS] + k]
-    earliest = P[P[P_INSTRUCTION] + before] + 1 if before >= 0 else 0
-    need = Q[P[Q_COPY] + b]
-    enough = TOLERANCE * need
-    for j in range(P[P[P_INSTRUCTION] + k] - 1, earliest - 1, -1):
-        whole = Q[P[Q_SLOW_TIME] + j]
-        left = whole - F[P[F_USED] + j]
-        if left > TOLERANCE * whole:
+    b = P[P[ix.P_BUFFER] + k]
+    before = P[P[ix.P_PREVIOUS] + k]
+    earliest = P[P[ix.P_INSTRUCTION] + before] + 1 if before >= 0 else 0
+    need = Q[P[ix.Q_COPY] + b]
+    enough = ix.TOLERANCE * need
+    for j in range(P[P[ix.P_INSTRUCTION] + k] - 1, earliest - 1, -1):
+        whole = Q[P[ix.Q_SLOW_TIME] + j]
+        left = whole - F[P[ix.F_USED] + j]
+        if left > ix.TOLERANCE * whole:
             need -= left
             if need <= enough:
                 return j
@@ -104,13 +82,13 @@ def copy_start(P: Any, Q: Any, F: Any, k: Any) -> Any:
 
 @compiled
 def take_copy_time(P: Any, Q: Any, F: Any, k: Any, start: Any) -> None:
-    need = Q[P[Q_COPY] + P[P[P_BUFFER] + k]]
-    for j in range(P[P[P_INSTRUCTION] + k] - 1, start - 1, -1):
-        whole = Q[P[Q_SLOW_TIME] + j]
-        left = whole - F[P[F_USED] + j]
-        if left > TOLERANCE * whole:
+    need = Q[P[ix.Q_COPY] + P[P[ix.P_BUFFER] + k]]
+    for j in range(P[P[ix.P_INSTRUCTION] + k] - 1, start - 1, -1):
+        whole = Q[P[ix.Q_SLOW_TIME] + j]
+        left = whole - F[P[ix.F_USED] + j]
+        if left > ix.TOLERANCE * whole:
             taken = min(left, need)
-            F[P[F_USED] + j] += taken
+            F[P[ix.F_USED] + j] += taken
             need -= taken
 
 
@@ -120,31 +98,31 @@ def reserve(P: Any, S: Any, k: Any, start: Any, group: Any, defined: Any, addres
 
     A negative ``address`` asks for the lowest that is free; else it is the only one allowed.
     """
-    b = P[P[P_BUFFER] + k]
-    size = P[P[P_SIZE] + b]
-    end = P[P[P_INSTRUCTION] + P[P[P_LAST] + b]]
+    b = P[P[ix.P_BUFFER] + k]
+    size = P[P[ix.P_SIZE] + b]
+    end = P[P[ix.P_INSTRUCTION] + P[P[ix.P_LAST] + b]]
     low = place(P, S, start, end, size, group, defined, address)
     if low < 0:  # room for a longer interval is room for a shorter one: go on from the first until it fails
-        end = P[P[P_INSTRUCTION] + k]
+        end = P[P[ix.P_INSTRUCTION] + k]
         low = place(P, S, start, end, size, group, defined, address)
-        later = P[P[P_NEXT] + k]
-        while later < P[R]:
-            farther = place(P, S, start, P[P[P_INSTRUCTION] + later], size, group, defined, address)
+        later = P[P[ix.P_NEXT] + k]
+        while later < P[ix.R]:
+            farther = place(P, S, start, P[P[ix.P_INSTRUCTION] + later], size, group, defined, address)
             if farther < 0:
                 break
-            low, end = farther, P[P[P_INSTRUCTION] + later]
-            later = P[P[P_NEXT] + later]
-    r = S[COUNT]
-    S[COUNT] = r + 1
-    S[P[S_WHOSE] + r] = b
-    S[P[S_START] + r] = start
-    S[P[S_END] + r] = end
-    S[P[S_LOW] + r] = low
-    S[P[S_HIGH] + r] = low + size
-    S[P[S_CURRENT] + b] = r
-    order = P[S_ORDER]
+            low, end = farther, P[P[ix.P_INSTRUCTION] + later]
+            later = P[P[ix.P_NEXT] + later]
+    r = S[ix.COUNT]
+    S[ix.COUNT] = r + 1
+    S[P[ix.S_WHOSE] + r] = b
+    S[P[ix.S_START] + r] = start
+    S[P[ix.S_END] + r] = end
+    S[P[ix.S_LOW] + r] = low
+    S[P[ix.S_HIGH] + r] = low + size
+    S[P[ix.S_CURRENT] + b] = r
+    order = P[ix.S_ORDER]
     position = r
-    while position > 0 and S[P[S_LOW] + S[order + position - 1]] > low:
+    while position > 0 and S[P[ix.S_LOW] + S[order + position - 1]] > low:
         S[order + position] = S[order + position - 1]
         position -= 1
     S[order + position] = r

@@ -19,33 +19,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number
 
+from . import arrays as ix
 from . import episodes, kernels
-from .arrays import LEGAL, NONE_LEGAL
+from .arrays import Floats, Ints
 from .hardware import Hardware
-from .kernels import (
-    BACKUPS,
-    COPY,
-    DECISIONS,
-    DROP,
-    FAILED,
-    FAST,
-    FORCED,
-    NOCOPY,
-    POSITION,
-    TIME,
-    Floats,
-    Ints,
-)
 from .layouts import Layout, Residency
 from .moves import ENDLESS, MoveBudget
 from .moves import MovesSpent as MovesSpent
 from .program import MemoryProgram
 from .tracing import residencies_of, trace_layout
 
-__all__ = ["COPY", "DROP", "NOCOPY", "Game", "MovesSpent", "Snapshot"]
-
 INFEASIBLE = ("backup", "terminal")
-NAMES = {DROP: "DROP", NOCOPY: "NOCOPY", COPY: "COPY"}
+NAMES = {ix.DROP: "DROP", ix.NOCOPY: "NOCOPY", ix.COPY: "COPY"}
 
 
 class Snapshot(NamedTuple):
@@ -92,12 +77,12 @@ class Game:
             raise TypeError(f"hardware must be a Hardware, got {hardware!r} ({type(hardware).__name__})")
         self.program, self.hardware = program, hardware
         self.infeasible = check_choice("infeasible", infeasible, INFEASIBLE)
-        self.P, self.Q = kernels.pack_program(program, hardware, INFEASIBLE.index(infeasible))
-        self.S, self.F = kernels.make_state(self.P)
-        self._scratch = kernels.make_state(self.P)
+        self.P, self.Q = ix.pack_program(program, hardware, INFEASIBLE.index(infeasible))
+        self.S, self.F = ix.make_state(self.P)
+        self._scratch = ix.make_state(self.P)
         self._budget = MoveBudget(ENDLESS if limit is None else check_int("limit", limit, low=0))
         self._references = program.references
-        self.all_slow_time = float(self.Q[kernels.ALL_SLOW])
+        self.all_slow_time = float(self.Q[ix.ALL_SLOW])
         fast = program.sizes[program.ref_buffer] / hardware.fast_bw
         together = np.bincount(program.ref_instruction, fast, len(program.instructions))
         self.least_time = float(np.maximum([i.compute for i in program.instructions], together).sum())
@@ -111,32 +96,32 @@ class Game:
     @property
     def position(self) -> int:
         """The reference that is decided next; as many as there are when the episode is over."""
-        return int(self.S[POSITION])
+        return int(self.S[ix.POSITION])
 
     @property
     def done(self) -> bool:
         """Whether all references are decided."""
-        return bool(self.S[POSITION] >= self._references)
+        return bool(self.S[ix.POSITION] >= self._references)
 
     @property
     def failed(self) -> bool:
         """Whether the episode ended because an alias group could not be served (mode ``terminal``)."""
-        return bool(self.S[FAILED])
+        return bool(self.S[ix.FAILED])
 
     @property
     def time(self) -> float:
         """Seconds of the program with the decisions so far, open references counted as slow."""
-        return float(self.F[TIME])
+        return float(self.F[ix.TIME])
 
     @property
     def backups(self) -> int:
         """Alias groups that were taken back in this episode."""
-        return int(self.S[BACKUPS])
+        return int(self.S[ix.BACKUPS])
 
     @property
     def decisions(self) -> NDArray[np.int8]:
         """The action of each reference, -1 where it is open."""
-        return self.S[DECISIONS : DECISIONS + self._references].astype(np.int8)
+        return self.S[ix.DECISIONS : ix.DECISIONS + self._references].astype(np.int8)
 
     @property
     def residencies(self) -> tuple[Residency, ...]:
@@ -160,9 +145,9 @@ class Game:
 
     def legal(self) -> NDArray[np.bool_]:
         """Which of DROP, NOCOPY and COPY are legal: DROP and at most one other; one alone, or none at the end."""
-        if self.S[POSITION] >= self._references:
-            return NONE_LEGAL
-        return LEGAL[self.S[FORCED]][self.S[FAST]]
+        if self.S[ix.POSITION] >= self._references:
+            return ix.NONE_LEGAL
+        return ix.LEGAL[self.S[ix.FORCED]][self.S[ix.FAST]]
 
     def reset(self) -> None:
         """Begin an episode."""
@@ -188,8 +173,8 @@ class Game:
         if reward != reward:
             raise ValueError(self._complaint(action))
         budget.moves += 1
-        if self.S[POSITION] >= self._references and not self.S[FAILED]:
-            self._keep(self.F[TIME], self.S)
+        if self.S[ix.POSITION] >= self._references and not self.S[ix.FAILED]:
+            self._keep(self.F[ix.TIME], self.S)
         return reward
 
     def play(self, fast: ArrayLike) -> float:
@@ -210,12 +195,12 @@ class Game:
         s, f = self._scratch
         kernels.reset(self.P, self.Q, s, f)
         self._budget.moves += int(episodes.play(self.P, self.Q, s, f, bits, self._budget.left))
-        if s[POSITION] < self._references:
+        if s[ix.POSITION] < self._references:
             raise self._budget.end()
-        if s[FAILED]:
+        if s[ix.FAILED]:
             return float("inf")
-        self._keep(f[TIME], s)
-        return float(f[TIME])
+        self._keep(f[ix.TIME], s)
+        return float(f[ix.TIME])
 
     def play_random(self, seed: int, fast_probability: float = 0.5, count: int = 1) -> float:
         """Play random episodes from the current state to the end; the state stays as it is.
@@ -263,7 +248,7 @@ class Game:
         twin = object.__new__(Game)
         twin.__dict__.update(self.__dict__)
         twin.S, twin.F = self.S.copy(), self.F.copy()
-        twin._scratch = kernels.make_state(self.P)
+        twin._scratch = ix.make_state(self.P)
         return twin
 
     def charge(self, moves: int) -> None:
@@ -280,9 +265,9 @@ class Game:
             ValueError: an action is illegal.
         """
         s, f = self._replay(actions)
-        if not s[FAILED]:
-            self._keep(f[TIME], s)
-        return float("inf") if s[FAILED] else float(f[TIME])
+        if not s[ix.FAILED]:
+            self._keep(f[ix.TIME], s)
+        return float("inf") if s[ix.FAILED] else float(f[ix.TIME])
 
     def layout(self, actions: ArrayLike | None = None) -> Layout:
         """Where the buffers lie.
@@ -301,7 +286,7 @@ class Game:
         return trace_layout(self, self._checked(actions))
 
     def _keep(self, time: Any, s: Ints) -> None:
-        self._budget.keep(time, s[DECISIONS : DECISIONS + self._references])
+        self._budget.keep(time, s[ix.DECISIONS : ix.DECISIONS + self._references])
 
     def _checked(self, actions: ArrayLike) -> Ints:
         found = np.asarray(actions)

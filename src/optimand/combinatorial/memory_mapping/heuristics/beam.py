@@ -10,21 +10,8 @@ import numpy as np
 from optimand.core.compiled import compiled
 from optimand.core.validation import check_int
 
-from ..game.kernels import (
-    ALL_SLOW,
-    DECISIONS,
-    DROP,
-    F_LENGTH,
-    FAILED,
-    FAST,
-    FORCED,
-    POSITION,
-    S_LENGTH,
-    TIME,
-    R,
-    reset,
-    step,
-)
+from ..game import arrays as ix
+from ..game.kernels import reset, step
 from ..game.simulator import Game
 
 WIDTH = 128  # at first
@@ -47,7 +34,7 @@ def solve(game: Game, rng: Any = None, *, width: int = WIDTH, most: int | None =
     """
     check_int("width", width, low=1)
     if most is None:
-        state = 3 * 8 * int(game.P[S_LENGTH] + game.P[F_LENGTH])  # bytes; the beam and twice as many successors
+        state = 3 * 8 * int(game.P[ix.S_LENGTH] + game.P[ix.F_LENGTH])  # bytes; the beam and twice as many successors
         most = max(width, _ROOM // state)
     check_int("most", most, low=width)
     actions = np.zeros(game.program.references, np.int64)
@@ -66,18 +53,18 @@ def solve(game: Game, rng: Any = None, *, width: int = WIDTH, most: int | None =
 @compiled
 def _beam(P: Any, Q: Any, width: Any, most: Any, actions: Any) -> Any:
     """One search: moves made (one more than ``most`` if that ended it), least time, and whether states were cut."""
-    states = np.empty((width, P[S_LENGTH]), np.int64)
-    times = np.empty((width, P[F_LENGTH]))
-    next_states = np.empty((2 * width, P[S_LENGTH]), np.int64)
-    next_times = np.empty((2 * width, P[F_LENGTH]))
+    states = np.empty((width, P[ix.S_LENGTH]), np.int64)
+    times = np.empty((width, P[ix.F_LENGTH]))
+    next_states = np.empty((2 * width, P[ix.S_LENGTH]), np.int64)
+    next_times = np.empty((2 * width, P[ix.F_LENGTH]))
     reset(P, Q, states[0], times[0])
     count, moves, least, cut = 1, 0, np.inf, False
     while count > 0:
         total = 0
         for c in range(count):
-            fast = states[c, FAST]
+            fast = states[c, ix.FAST]
             for option in range(2):
-                if option == 0 and states[c, FORCED] == 1:
+                if option == 0 and states[c, ix.FORCED] == 1:
                     continue
                 if option == 1 and fast == 0:
                     continue
@@ -86,16 +73,16 @@ def _beam(P: Any, Q: Any, width: Any, most: Any, actions: Any) -> Any:
                 S, F = next_states[total], next_times[total]
                 S[:] = states[c]
                 F[:] = times[c]
-                step(P, Q, S, F, fast if option == 1 else np.int64(DROP))
+                step(P, Q, S, F, fast if option == 1 else np.int64(ix.DROP))
                 moves += 1
-                if S[POSITION] < P[R]:
+                if S[ix.POSITION] < P[ix.R]:
                     total += 1
-                elif S[FAILED] == 0 and F[TIME] < least:
-                    least = F[TIME]
-                    actions[:] = S[DECISIONS : DECISIONS + P[R]]
+                elif S[ix.FAILED] == 0 and F[ix.TIME] < least:
+                    least = F[ix.TIME]
+                    actions[:] = S[ix.DECISIONS : ix.DECISIONS + P[ix.R]]
         keys = np.empty(total, np.int64)
         for c in range(total):
-            keys[c] = np.int64(np.round(next_times[c, TIME] / Q[ALL_SLOW] * 1e12))
+            keys[c] = np.int64(np.round(next_times[c, ix.TIME] / Q[ix.ALL_SLOW] * 1e12))
         order = np.argsort(keys, kind="mergesort")
         cut = cut or total > width
         count = min(width, total)

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from optimand.core.compiled import compiled
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number
 
+from ..game import arrays as ix
 from ..game.episodes import play
-from ..game.kernels import DECISIONS, F_LENGTH, FAILED, P_BUFFER, POSITION, S_LENGTH, TIME, R, reset
+from ..game.kernels import reset
 from ..game.simulator import Game
 
 STARTS = ("xla", "ones", "best", "random")
+FLIPS = np.array([1, 1, 2, 3, 4, 6])  # numbers of bits to flip, drawn with equal odds
 
 
 def solve(
@@ -29,7 +31,6 @@ def solve(
     rng: Any,
     *,
     starts: Sequence[str | NDArray[np.bool_]] = ("xla", "ones"),
-    flips: Sequence[int] = (1, 1, 2, 3, 4, 6),
     buffer_probability: float = 0.3,
     evaluations: int | None = None,
     chunk: int = 20,
@@ -40,25 +41,24 @@ def solve(
         game: to be played on.
         rng: what ``numpy.random.default_rng`` takes.
         starts: ``"xla"``, ``"ones"`` (greedy), ``"best"`` (of the game so far, else ones), ``"random"``, or bits.
-        flips: numbers of bits to flip, drawn with equal odds.
         buffer_probability: of also setting all references of a random buffer to one random bit, in [0, 1].
         evaluations: how many over all; None for as many as the game allows.
         chunk: evaluations between two yields; the starts are played first, each a unit of its own.
 
     Raises:
-        OptimandError: no starts, bits of another length, no flips.
+        OptimandError: no starts, bits of another length.
         TypeError, ValueError: numbers out of range.
     """
     check_number("buffer_probability", buffer_probability, low=0, high=1)
     check_int("chunk", chunk, low=1)
     left = float("inf") if evaluations is None else check_int("evaluations", evaluations, low=1)
-    sizes = np.array([check_int("flips", k, low=1, high=game.program.references) for k in _cut(flips, game)])
+    flips = np.minimum(FLIPS, game.program.references)
     stream = np.random.default_rng(rng)
     if isinstance(starts, str):
         starts = (starts,)
     parents = [start_bits(start, game, stream) for start in starts]
-    if not parents or not len(sizes):
-        raise OptimandError("starts and flips must not be empty")
+    if not parents:
+        raise OptimandError("starts must not be empty")
     times = [np.full(1, np.inf) for _ in parents]
     actions = np.zeros(game.program.references, np.int64)
     units = itertools.chain([1], itertools.repeat(chunk))  # the starts as they are before anything is changed
@@ -71,18 +71,13 @@ def solve(
             allowed = 2**62 if game.remaining is None else game.remaining
             seed = int(stream.integers(2**31))
             moves, found = evolve(
-                game.P, game.Q, parent, time, sizes, buffer_probability, count, seed, allowed, actions
+                game.P, game.Q, parent, time, flips, buffer_probability, count, seed, allowed, actions
             )
             if found:
                 game.offer(actions)
             game.charge(int(moves))
             left -= count
             yield
-
-
-def _cut(flips: Sequence[int], game: Game) -> list[int]:
-    """Numbers of flips, at most one per reference."""
-    return [min(check_int("flips", k, low=1), game.program.references) for k in flips]
 
 
 def start_bits(start: str | NDArray[np.bool_], game: Game, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -117,8 +112,8 @@ def evolve(
         played or bettered, in which case ``actions`` holds its decisions.
     """
     np.random.seed(seed)
-    references = P[R]
-    S, F = np.empty(P[S_LENGTH], np.int64), np.empty(P[F_LENGTH])
+    references = P[ix.R]
+    S, F = np.empty(P[ix.S_LENGTH], np.int64), np.empty(P[ix.F_LENGTH])
     child = bits.copy()
     moves, found = 0, False
     for _ in range(count):
@@ -131,13 +126,13 @@ def evolve(
                 _set_buffer(P, child, np.random.randint(references), np.random.random() < 0.5)
         reset(P, Q, S, F)
         moves += play(P, Q, S, F, child, most - moves)
-        if S[POSITION] < references:
+        if S[ix.POSITION] < references:
             return most + 1, found
-        reached = np.inf if S[FAILED] == 1 else F[TIME]
+        reached = np.inf if S[ix.FAILED] == 1 else F[ix.TIME]
         if reached <= time[0]:
             if reached < time[0]:
                 found = True
-                actions[:] = S[DECISIONS : DECISIONS + references]
+                actions[:] = S[ix.DECISIONS : ix.DECISIONS + references]
             bits[:] = child
             time[0] = reached
     return moves, found
@@ -146,7 +141,7 @@ def evolve(
 @compiled
 def _set_buffer(P: Any, bits: Any, k: Any, value: Any) -> None:
     """Set all references of the buffer of reference ``k``."""
-    from_buffer = P[P[P_BUFFER] + k]
-    for other in range(P[R]):
-        if P[P[P_BUFFER] + other] == from_buffer:
+    from_buffer = P[P[ix.P_BUFFER] + k]
+    for other in range(P[ix.R]):
+        if P[P[ix.P_BUFFER] + other] == from_buffer:
             bits[other] = value

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from optimand.core.validation import check_number
-
 from ..game.simulator import Game
 from . import get_solver
 
@@ -29,8 +27,6 @@ def solve(
     rng: Any,
     *,
     agent: Callable[..., Iterator[None]] | None = None,
-    agent_share: float = 0.5,
-    sat_seconds: float = 0.0,
 ) -> Iterator[None]:
     """Play the baselines, then evolve from the best trajectory, XLA's and greedy's, in turn.
 
@@ -40,24 +36,18 @@ def solve(
     Args:
         game: to be played on.
         rng: what ``numpy.random.default_rng`` takes.
-        agent: another solver that shares the rest of the moves with the evolution; it need not end.
-        agent_share: of those moves for it, in [0, 1].
-        sat_seconds: wall time of CP-SAT's relaxation, whose solutions are played too; 0 leaves it out.
+        agent: another solver that makes half of the rest of the moves, the evolution the others; it need not end.
     """
-    check_number("agent_share", agent_share, low=0, high=1)
-    check_number("sat_seconds", sat_seconds, low=0)
     seed = rng if isinstance(rng, int) else int(np.random.default_rng(rng).integers(2**31))
     for name, options in BASELINES.items():
         yield from get_solver(name)(game, seed, **options)
-    if sat_seconds > 0:
-        yield from get_solver("cp-sat")(game, seed, seconds=sat_seconds)
     evolving = get_solver("evolution")(game, seed, starts=("best", "xla", "ones"))
     guided = None if agent is None else agent(game, np.random.default_rng(seed))
     own = others = 0
     try:
         while True:
             before = game.moves
-            if guided is not None and own * (1 - agent_share) <= others * agent_share and agent_share > 0:
+            if guided is not None and own <= others:
                 try:
                     next(guided)
                 except StopIteration:

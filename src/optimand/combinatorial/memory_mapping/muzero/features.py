@@ -1,4 +1,4 @@
-"""What the networks see of a state: features of the current reference, and a grid of the fast memory around it.
+"""What the networks see of a state: features of the current reference (and the grid of ``game.observations``).
 
 The features are those of the program (a table, made once) and those of the state (a compiled function); times are
 relative to T of the all-slow state or to the time of an instruction, sizes to the capacity, so that one network can
@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
 
-from ..game import arrays as k
+from ..game import arrays as ix
 
 CYCLES = (1, 2, 4, 8, 16, 32)
 STATIC = 11
 DYNAMIC = 12
-GRID = 64
 AHEAD = 8  # instructions that the mean occupancy looks forward over, and the use of copy time back
 
 
@@ -36,28 +35,28 @@ def static_features(p: NDArray[np.int64], q: NDArray[np.float64], *, position: b
         q: its numbers.
         position: whether sines and cosines of the position follow.
     """
-    n, references, capacity = int(p[k.N]), int(p[k.R]), max(int(p[k.CAPACITY]), 1)
+    n, references, capacity = int(p[ix.N]), int(p[ix.R]), max(int(p[ix.CAPACITY]), 1)
 
     def part(where: int, count: int, source: NDArray = p) -> NDArray:
         return source[p[where] : p[where] + count]
 
-    instruction, buffer = part(k.P_INSTRUCTION, references), part(k.P_BUFFER, references)
-    following = part(k.P_NEXT, references)
-    buffers = int(p[k.B])
-    size, live = part(k.P_SIZE, buffers)[buffer], part(k.P_LIVE, buffers)[buffer]
-    slow, fast = part(k.Q_SLOW, buffers, q)[buffer], part(k.Q_FAST, buffers, q)[buffer]
-    compute, slow_time = part(k.Q_COMPUTE, n, q)[instruction], part(k.Q_SLOW_TIME, n, q)[instruction]
+    instruction, buffer = part(ix.P_INSTRUCTION, references), part(ix.P_BUFFER, references)
+    following = part(ix.P_NEXT, references)
+    buffers = int(p[ix.B])
+    size, live = part(ix.P_SIZE, buffers)[buffer], part(ix.P_LIVE, buffers)[buffer]
+    slow, fast = part(ix.Q_SLOW, buffers, q)[buffer], part(ix.Q_FAST, buffers, q)[buffer]
+    compute, slow_time = part(ix.Q_COMPUTE, n, q)[instruction], part(ix.Q_SLOW_TIME, n, q)[instruction]
     memory = np.zeros(n)
     np.add.at(memory, instruction, slow)
     later = uses_after(p)
     steps = np.where(following < references, instruction[np.minimum(following, references - 1)] - instruction, -8)
     whole = np.maximum(slow_time, 1e-300)
     saving = slow_time - np.maximum(compute, memory[instruction] - slow + fast)
-    total = max(float(q[k.ALL_SLOW]), 1e-300)
+    total = max(float(q[ix.ALL_SLOW]), 1e-300)
     columns = [
         np.minimum(size / capacity, 2.0),
-        part(k.P_OUTPUT, references),
-        part(k.P_DEFINITION, buffers)[buffer] < 0,
+        part(ix.P_OUTPUT, references),
+        part(ix.P_DEFINITION, buffers)[buffer] < 0,
         live,
         np.minimum(steps / 8.0, 8.0),
         np.minimum(later / 4.0, 4.0),
@@ -75,8 +74,8 @@ def static_features(p: NDArray[np.int64], q: NDArray[np.float64], *, position: b
 
 def uses_after(p: NDArray[np.int64]) -> NDArray[np.int64]:
     """How often the buffer of each reference is used later."""
-    references = int(p[k.R])
-    following = p[p[k.P_NEXT] : p[k.P_NEXT] + references]
+    references = int(p[ix.R])
+    following = p[p[ix.P_NEXT] : p[ix.P_NEXT] + references]
     later = np.zeros(references, np.int64)
     for reference in range(references - 1, -1, -1):
         if following[reference] < references:
@@ -94,21 +93,21 @@ def write_features(P: NDArray, Q: NDArray, S: NDArray, F: NDArray, table: NDArra
         later: ``uses_after`` of the program.
         x: (features,), float32, overwritten.
     """
-    at = S[k.POSITION]
+    at = S[ix.POSITION]
     width = table.shape[1]
     for column in range(width):
         x[column] = table[at, column]
-    i, b = P[P[k.P_INSTRUCTION] + at], P[P[k.P_BUFFER] + at]
-    n, capacity = P[k.N], max(P[k.CAPACITY], 1)
-    following = P[P[k.P_NEXT] + at]
-    then = P[P[k.P_INSTRUCTION] + following] if following < P[k.R] else i
+    i, b = P[P[ix.P_INSTRUCTION] + at], P[P[ix.P_BUFFER] + at]
+    n, capacity = P[ix.N], max(P[ix.CAPACITY], 1)
+    following = P[P[ix.P_NEXT] + at]
+    then = P[P[ix.P_INSTRUCTION] + following] if following < P[ix.R] else i
     last = min(i + AHEAD, n) - 1
     here, there, ahead, meeting = 0, 0, 0, 0
-    for r in range(S[k.COUNT]):
-        start, end = S[P[k.S_START] + r], S[P[k.S_END] + r]
+    for r in range(S[ix.COUNT]):
+        start, end = S[P[ix.S_START] + r], S[P[ix.S_END] + r]
         if end < i:
             continue
-        size = S[P[k.S_HIGH] + r] - S[P[k.S_LOW] + r]
+        size = S[P[ix.S_HIGH] + r] - S[P[ix.S_LOW] + r]
         if start <= i:
             here += size
         if start <= then <= end:
@@ -120,47 +119,23 @@ def write_features(P: NDArray, Q: NDArray, S: NDArray, F: NDArray, table: NDArra
             ahead += size * overlap
     used, whole = 0.0, 0.0
     for j in range(max(0, i - AHEAD), i):
-        used += F[P[k.F_USED] + j]
-        whole += Q[P[k.Q_SLOW_TIME] + j]
-    is_output = P[P[k.P_OUTPUT] + at]
+        used += F[P[ix.F_USED] + j]
+        whole += Q[P[ix.Q_SLOW_TIME] + j]
+    is_output = P[P[ix.P_OUTPUT] + at]
     undecided = later[at] + (1 - is_output)
-    definition = P[P[k.P_DEFINITION] + b]
-    first = S[k.DECISIONS + P[P[k.P_BEGIN] + b]]
-    kept = definition >= 0 and P[P[k.P_LIVE] + b] == 0 and S[P[k.S_MISSING] + b] <= undecided
-    total = max(Q[k.ALL_SLOW], 1e-300)
-    x[width] = S[k.FAST] == k.NOCOPY
-    x[width + 1] = S[k.FAST] == k.COPY
+    definition = P[P[ix.P_DEFINITION] + b]
+    first = S[ix.DECISIONS + P[P[ix.P_BEGIN] + b]]
+    kept = definition >= 0 and P[P[ix.P_LIVE] + b] == 0 and S[P[ix.S_MISSING] + b] <= undecided
+    total = max(Q[ix.ALL_SLOW], 1e-300)
+    x[width] = S[ix.FAST] == ix.NOCOPY
+    x[width + 1] = S[ix.FAST] == ix.COPY
     x[width + 2] = here / capacity
     x[width + 3] = there / capacity
     x[width + 4] = min(meeting / capacity, 4.0)
     x[width + 5] = ahead / (capacity * max(last - i + 1, 1))
     x[width + 6] = used / whole if whole > 0.0 else 1.0
-    x[width + 7] = F[P[k.F_TIME] + i] / max(Q[P[k.Q_SLOW_TIME] + i], 1e-300)
-    x[width + 8] = (Q[k.ALL_SLOW] - F[k.TIME]) / total
+    x[width + 7] = F[P[ix.F_TIME] + i] / max(Q[P[ix.Q_SLOW_TIME] + i], 1e-300)
+    x[width + 8] = (Q[ix.ALL_SLOW] - F[ix.TIME]) / total
     x[width + 9] = kept  # a fast output that can still be spared its slow write
-    x[width + 10] = kept and first == k.NOCOPY
-    x[width + 11] = math.log1p(P[P[k.P_SIZE] + b] / capacity)
-
-
-@compiled(error_model="numpy")
-def write_grid(P: NDArray, S: NDArray, grid: NDArray) -> None:
-    """Write the occupancy around the current instruction: rows are instructions, columns are addresses.
-
-    Args:
-        P, S: program and state.
-        grid: (GRID, GRID), uint8; row GRID / 2 is the current instruction.
-    """
-    for row in range(GRID):
-        for column in range(GRID):
-            grid[row, column] = 0
-    capacity = P[k.CAPACITY]
-    at = min(S[k.POSITION], P[k.R] - 1)
-    origin = P[P[k.P_INSTRUCTION] + at] - GRID // 2
-    for r in range(S[k.COUNT]):
-        first = max(S[P[k.S_START] + r] - origin, 0)
-        end = min(S[P[k.S_END] + r] - origin, GRID - 1)
-        low = S[P[k.S_LOW] + r] * GRID // capacity
-        high = (S[P[k.S_HIGH] + r] * GRID + capacity - 1) // capacity
-        for row in range(first, end + 1):
-            for column in range(low, min(high, GRID)):
-                grid[row, column] = 1
+    x[width + 10] = kept and first == ix.NOCOPY
+    x[width + 11] = math.log1p(P[P[ix.P_SIZE] + b] / capacity)

@@ -8,12 +8,79 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..game import arrays as ix
 from ..game.simulator import Game
-from ..heuristics.evolution import evolve
+from ..heuristics.evolution import FLIPS, evolve
 from ..heuristics.xla_like import xla_mapping
+from .incumbents import Incumbents
+from .replay import Replay
 from .search.board import Board
+from .selfplay import actions_of, episode_of
+from .settings import Settings
 
-FLIPS = np.array([1, 1, 2, 3, 4, 6])
+
+class Outside:
+    """Plays strings and puts them into the replay, without crediting them to the agent.
+
+    Args:
+        incumbents: note who found what; they have games and board.
+        replay: what is learned from.
+        settings: of the trainer.
+    """
+
+    def __init__(self, incumbents: Incumbents, replay: Replay, settings: Settings) -> None:
+        self.incumbents, self.replay, self.settings = incumbents, replay, settings
+        self.board = incumbents.board
+
+    def strings(self, rng: np.random.Generator) -> list[tuple[int, NDArray[np.bool_]]]:
+        """Programs and the strings that are to be shown on them."""
+        games, repeats = self.incumbents.games, self.settings.demo_repeats
+        return [
+            (at, fast)
+            for g, game in enumerate(games)
+            for fast in strings_of(game, repeats, rng)
+            for at in range(g, len(self.incumbents.best), len(games))
+        ]
+
+    def show(self, g: int, fast: NDArray[np.bool_], *, source: str, repeats: int = 1) -> None:
+        """Play a string and put it into the replay."""
+        self.incumbents.open()
+        found = episode_of(self.board, g, fast, grid=self.settings.grid)
+        self.incumbents.close(found is not None)
+        assert found is not None
+        time, actions, episode = found
+        self.incumbents.keep(source, g, time, actions)
+        for _ in range(repeats):
+            self.replay.add(episode)
+
+    def climb(self, programs: list[int], moves: float, rng: np.random.Generator) -> None:
+        """Local search from the best strings of programs, which share the moves."""
+        for g in programs:
+            references = int(self.board.p[g, ix.R])
+            best = self.incumbents.best[g]
+            start, known = best.overall, best.time
+            fast = np.ones(references, np.bool_) if start is None else start > 0
+            tries, seed = max(1, int(moves / len(programs) / references)), int(rng.integers(2**31))
+            self.incumbents.open()
+            time, complete = climb(self.board, g, fast, known, tries, seed)
+            if time < known:
+                self.incumbents.keep("local", g, time, actions_of(self.board, g, fast))
+            self.incumbents.close(complete)
+            if time < known:
+                self.show(g, fast, source="local", repeats=3)
+
+    def steer(self, rate: float) -> None:
+        """Move the odds of adaptive playouts towards the best strings."""
+        settings = self.settings
+        if settings.guide != "adaptive":
+            return
+        for g, best in enumerate(self.incumbents.best):
+            actions = best.overall
+            if actions is None:
+                continue
+            guide = self.board.guide[g, : len(actions)]
+            guide += rate * ((actions > 0) - guide)
+            np.clip(guide, settings.guide_floor, 1.0 - settings.guide_floor, out=guide)
 
 
 def climb(board: Board, g: int, bits: NDArray[np.bool_], time: float, tries: int, seed: int) -> tuple[float, bool]:

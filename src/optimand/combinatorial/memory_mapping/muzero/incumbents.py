@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optimand.core.running import BudgetSpent
 
-from ..game.arrays import R
+from ..game import arrays as ix
 from ..game.simulator import Game
 from .search.board import Board
 
@@ -80,7 +80,7 @@ class Incumbents:
         self._before = board.moves.copy()
         for g in range(len(self.best)):
             self.owner(g).charge(int(spent[g]))
-            self.keep("agent", g, float(board.best_time[g]), board.best[g, : int(board.p[g, R])])
+            self.keep("agent", g, float(board.best_time[g]), board.best[g, : int(board.p[g, ix.R])])
         if not complete:
             for g, left in enumerate(board.moves):
                 remaining = self.owner(g).remaining

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from optimand.core.validation import check_int, check_number
 
+IMPORTANCE = 0.4  # exponent of the importance weights
+
 
 @dataclass
 class Episode:
@@ -49,15 +51,11 @@ class Replay:
         features: of a state.
         grid: whether grids are kept.
         priority: exponent of the priorities; 0 draws uniformly.
-        importance: exponent of the importance weights.
     """
 
-    def __init__(
-        self, capacity: int, features: int, *, grid: bool = False, priority: float = 0.0, importance: float = 0.4
-    ) -> None:
+    def __init__(self, capacity: int, features: int, *, grid: bool = False, priority: float = 0.0) -> None:
         self.capacity = check_int("capacity", capacity, low=1)
         self.priority = check_number("priority", priority, low=0.0)
-        self.importance = check_number("importance", importance, low=0.0, high=1.0)
         self.arrays: dict[str, NDArray] = {
             "features": np.zeros((capacity, features), np.float32),
             "policies": np.zeros((capacity, 2), np.float32),
@@ -103,7 +101,7 @@ class Replay:
         sums = np.cumsum(weights)
         at = np.minimum(np.searchsorted(sums, rng.random(batch) * sums[-1], side="right"), self.size - 1)
         chance = weights[at] / sums[-1]
-        importance = (self.size * chance) ** -self.importance
+        importance = (self.size * chance) ** -IMPORTANCE
         return Draw(at, (importance / importance.max()).astype(np.float32))
 
     def set_priorities(self, at: NDArray[np.int64], errors: NDArray[np.float32]) -> None:

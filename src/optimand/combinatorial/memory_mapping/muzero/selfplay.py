@@ -14,19 +14,13 @@ from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
 
-from ..game import arrays as k
+from ..game import arrays as ix
 from ..game.episodes import play
 from ..game.kernels import reset
-from .features import DYNAMIC, GRID, write_features, write_grid
+from ..game.observations import GRID, write_grid
+from .features import DYNAMIC, write_features
 from .replay import Episode, Replay
-from .search.board import (
-    Board,
-    begin,
-    decide,
-    is_over,
-    keep_best,
-    saved,
-)
+from .search.board import Board, begin, blank_states, decide, is_over, keep_best, saved
 from .search.exact import ExactSearch
 from .search.learned import ModelNets, ModelSearch, Outcome
 from .search.rules import make_rule
@@ -71,6 +65,17 @@ class _Lane:
     policies: list[NDArray] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     roots: list[float] = field(default_factory=list)
+
+    def add(
+        self, x: NDArray, action: int, policy: NDArray, reward: float, root: float | None = None, *, grids: NDArray
+    ) -> None:
+        """Note a decision; ``grids`` holds its grid or nothing."""
+        self.features.append(x)
+        self.actions.append(action)
+        self.policies.append(policy)
+        self.rewards.append(reward)
+        self.roots += [] if root is None else [root]
+        self.grids += list(grids)
 
     def episode(self, features: int) -> Episode:
         count = len(self.actions)
@@ -157,8 +162,7 @@ class Player:
         board = self.board
         lanes = [_Lane(g, np.random.default_rng(seed)) for g, seed in zip(which, seeds, strict=True)]
         playouts = np.array([lane.rng.integers(2**63) for lane in lanes], np.uint64)
-        ints = np.zeros((len(lanes), board.start_ints.shape[1]), np.int64)
-        floats = np.zeros((len(lanes), board.start_floats.shape[1]))
+        ints, floats = blank_states(board, len(lanes))
         for r, lane in enumerate(lanes):
             begin(board, lane.program, ints[r], floats[r])
             if is_over(board.p[lane.program], ints[r]):
@@ -205,14 +209,9 @@ class Player:
             return False
         playing.ints[index], playing.floats[index], playing.playouts[index] = s, f, u
         for j, r in enumerate(alive):
-            lane = lanes[r]
-            lane.features.append(x[j])
-            lane.actions.append(int(actions[j]))
-            lane.policies.append(outcome.policies[j])
-            lane.rewards.append(rewards[j])
-            lane.roots.append(outcome.values[j])
-            if settings.grid:
-                lane.grids.append(grids[j])
+            lanes[r].add(
+                x[j], int(actions[j]), outcome.policies[j], rewards[j], outcome.values[j], grids=grids[j : j + 1]
+            )
         return True
 
     def reanalyse(self, net: Any, replay: Replay, at: NDArray[np.int64], rng: np.random.Generator) -> bool:
@@ -221,8 +220,7 @@ class Player:
         Decisions whose episode has lost its beginning are left as they are: the game cannot be brought to them.
         """
         board, arrays = self.board, replay.arrays
-        ints = np.zeros((len(at), board.start_ints.shape[1]), np.int64)
-        floats = np.zeros((len(at), board.start_floats.shape[1]))
+        ints, floats = blank_states(board, len(at))
         usable = np.ones(len(at), np.bool_)
         for row, index in enumerate(at if self.settings.model == "exact" else ()):
             actions, g = replay.prefix(int(index)), int(arrays["programs"][index])
@@ -253,10 +251,10 @@ def sharpened(policies: NDArray, temperature: float) -> NDArray:
 def actions_of(board: Board, g: int, fast: NDArray) -> NDArray[np.int8]:
     """The decisions that an action string comes to; no moves are counted."""
     P, Q = board.p[g], board.q[g]
-    S, F = np.zeros(board.start_ints.shape[1], np.int64), np.zeros(board.start_floats.shape[1])
+    (S,), (F,) = blank_states(board, 1)
     reset(P, Q, S, F)
     play(P, Q, S, F, np.asarray(fast, np.bool_), 2**62)
-    return S[k.DECISIONS : k.DECISIONS + int(P[k.R])].astype(np.int8)
+    return S[ix.DECISIONS : ix.DECISIONS + int(P[ix.R])].astype(np.int8)
 
 
 def episode_of(
@@ -265,25 +263,20 @@ def episode_of(
     """Time, decisions and episode of an action string, its actions as the policy; None where the moves ran out."""
     lane = _Lane(g, np.random.default_rng(0))
     which = np.array([g], np.int64)
-    ints, floats = np.zeros((1, board.start_ints.shape[1]), np.int64), np.zeros((1, board.start_floats.shape[1]))
+    ints, floats = blank_states(board, 1)
     begin(board, g, ints[0], floats[0])
     held_time, held = board.best_time[g], board.best[g].copy()  # the string is not the agent's
     rewards = np.zeros(1)
-    while ints[0, k.POSITION] < board.p[g, k.R]:
+    while ints[0, ix.POSITION] < board.p[g, ix.R]:
         x = np.zeros((1, board.table.shape[2] + DYNAMIC), np.float32)
         grids = np.zeros((int(grid), GRID, GRID), np.uint8)
         observe_all(board, which, ints, floats, x, grids)
-        action = int(fast[ints[0, k.POSITION]])
+        action = int(fast[ints[0, ix.POSITION]])
         if not decide_all(board, which, ints, floats, np.array([action]), rewards):
             return None
-        lane.features.append(x[0])
-        lane.actions.append(action)
-        lane.policies.append(np.eye(2)[action])
-        lane.rewards.append(float(rewards[0]))
-        if grid:
-            lane.grids.append(grids[0])
+        lane.add(x[0], action, np.eye(2)[action], float(rewards[0]), grids=grids)
     board.best_time[g], board.best[g] = held_time, held
     episode = lane.episode(board.table.shape[2] + DYNAMIC)
     episode.roots = episode.returns
-    time = float("inf") if ints[0, k.FAILED] else float(floats[0, k.TIME])
-    return time, ints[0, k.DECISIONS : k.DECISIONS + int(board.p[g, k.R])].astype(np.int8), episode
+    time = float("inf") if ints[0, ix.FAILED] else float(floats[0, ix.TIME])
+    return time, ints[0, ix.DECISIONS : ix.DECISIONS + int(board.p[g, ix.R])].astype(np.int8), episode

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..game.arrays import POSITION
+from ..game import arrays as ix
 from ..game.simulator import Game
 from .settings import Settings
 from .trainer import Round, Trainer
@@ -36,7 +36,7 @@ class Solver(Iterator[None]):
 
     def __init__(self, game: Game, rng: np.random.Generator, settings: Settings, watch: Watch | None = None) -> None:
         self.trainer, self.watch = Trainer(game, int(rng.integers(2**31)), settings), watch
-        self._forced = bool(self.trainer.board.start_ints[0, POSITION] >= game.program.references)
+        self._forced = bool(self.trainer.board.start_ints[0, ix.POSITION] >= game.program.references)
         self._ended = False
 
     def __next__(self) -> None:

@@ -1,4 +1,4 @@
-"""The agent on one or several games: demonstrations, self-play, training, reanalysis, local search, incumbents."""
+"""The agent on one or several games: rounds of self-play, training and reanalysis, with help from outside."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from optimand.core.validation import OptimandError, check_int
 
-from ..game import arrays as k
 from ..game.simulator import Game
 from .features import DYNAMIC
-from .improving import climb, strings_of
+from .improving import Outside
 from .incumbents import Best, Incumbents
 from .replay import Episode, Replay
 from .search.board import make_board
-from .selfplay import Play, Player, actions_of, episode_of
+from .selfplay import Play, Player
 from .settings import Settings
 
 
@@ -77,6 +76,7 @@ class Trainer:
         self.waiting: list[tuple[int, NDArray[np.bool_]]] | None = None  # demonstrations; None before the first
         self.searched = 0  # moves of searches that the local search may still match
         self.incumbents = Incumbents(self.games, self.board)
+        self.outside = Outside(self.incumbents, self.replay, self.settings)
         self.workers: Any = None
         self.playing: Play | None = None  # the episodes of a round that has not ended
         self._packed: Any = None  # the network of this round as the searches want it
@@ -149,8 +149,9 @@ class Trainer:
         self._packed = None
         self.turn += 1
         if self.settings.local_share and self.turn % self.settings.local_every == 0:
-            self._climb(sorted(set(which)))
-        self._steer()
+            moves, self.searched = self.settings.local_share * self.searched, 0
+            self.outside.climb(sorted(set(which)), moves, self.rng)
+        self.outside.steer(self.settings.guide_rate)
         returns = [float(episode.rewards.sum()) for episode in episodes]
         times = tuple(best.time for best in self.best[: len(self.games)])
         return Round(turn, float(np.mean(returns)), loss, times)
@@ -275,67 +276,18 @@ class Trainer:
     def _begin(self) -> None:
         """A demonstration, and after the last one the first training on them."""
         if self.waiting is None:
-            self.waiting = [
-                (at, fast)
-                for g, game in enumerate(self.games)
-                for fast in (
-                    strings_of(game, self.settings.demo_repeats, self.rng) if self.settings.demonstrations else []
-                )
-                for at in range(g, len(self.best), len(self.games))
-            ]
+            self.waiting = self.outside.strings(self.rng) if self.settings.demonstrations else []
         if self.waiting:
-            self._demonstrate(*self.waiting[0])
+            self.outside.show(*self.waiting[0], source="demonstrations")
             del self.waiting[0]
         if self.waiting:
             return
         self.begun = True
         if not self.settings.demonstrations:
             return
-        self._steer(first=True)
+        self.outside.steer(1.0)
         if self.learner:
             self.learner.update(self.settings.warmup, self.rng)
-
-    def _demonstrate(self, g: int, fast: NDArray[np.bool_], repeats: int = 1, source: str = "demonstrations") -> None:
-        """Play a string, put it into the replay, and note it without crediting it to the agent."""
-        self.incumbents.open()
-        found = episode_of(self.board, g, fast, grid=self.settings.grid)
-        self.incumbents.close(found is not None)
-        assert found is not None
-        time, actions, episode = found
-        self.incumbents.keep(source, g, time, actions)
-        for _ in range(repeats):
-            self.replay.add(episode)
-
-    def _climb(self, programs: list[int]) -> None:
-        """Local search from the best strings with a share of the moves of the searches since the last time."""
-        share = self.settings.local_share * self.searched / len(programs)
-        self.searched = 0
-        for g in programs:
-            references = int(self.board.p[g, k.R])
-            start, known = self.best[g].overall, self.best[g].time
-            fast = np.ones(references, np.bool_) if start is None else start > 0
-            tries, seed = max(1, int(share / references)), int(self.rng.integers(2**31))
-            self.incumbents.open()
-            time, complete = climb(self.board, g, fast, known, tries, seed)
-            if time < known:
-                self.incumbents.keep("local", g, time, actions_of(self.board, g, fast))
-            self.incumbents.close(complete)
-            if time < known:
-                self._demonstrate(g, fast, repeats=3, source="local")
-
-    def _steer(self, *, first: bool = False) -> None:
-        """Move the odds of adaptive playouts towards the best strings."""
-        settings = self.settings
-        if settings.guide != "adaptive":
-            return
-        for g, best in enumerate(self.best):
-            actions = best.overall
-            if actions is None:
-                continue
-            guide = self.board.guide[g, : len(actions)]
-            rate = 1.0 if first else settings.guide_rate
-            guide += rate * ((actions > 0) - guide)
-            np.clip(guide, settings.guide_floor, 1.0 - settings.guide_floor, out=guide)
 
 
 def _as_games(games: Game | Sequence[Game]) -> list[Game]:

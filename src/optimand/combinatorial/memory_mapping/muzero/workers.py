@@ -11,7 +11,6 @@ import weakref
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimand.core.validation import OptimandError
 
@@ -27,11 +26,14 @@ class Workers:
         count: of processes, at least 1.
         board: the programs.
         settings: of the player.
+
+    Attributes:
+        processes: those that play.
     """
 
     def __init__(self, count: int, board: Board, settings: Settings) -> None:
         paths = os.pathsep.join(path for path in sys.path if path)
-        self._processes = [
+        self.processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "optimand.combinatorial.memory_mapping.muzero.worker"],
                 stdin=subprocess.PIPE,
@@ -40,27 +42,22 @@ class Workers:
             )
             for _ in range(count)
         ]
-        self._end = weakref.finalize(self, _end, self._processes)
-        for process in self._processes:
+        self._end = weakref.finalize(self, _end, self.processes)
+        for process in self.processes:
             self._send(process, {"board": board, "settings": settings})
-
-    @property
-    def pids(self) -> list[int]:
-        """Process ids."""
-        return [process.pid for process in self._processes]
 
     def play(
         self, board: Board, net: Any, which: list[int], seeds: list[int], *, temperature: float
     ) -> list[Episode] | None:
-        """What ``Player.play`` does, lanes spread over the processes; the board's books are updated.
+        """What ``Player.play`` does, lanes spread over the processes; the board's moves and incumbents are updated.
 
         Raises:
             OptimandError: a process died.
         """
-        parts = [part for part in np.array_split(np.arange(len(which)), len(self._processes)) if len(part)]
+        parts = [part for part in np.array_split(np.arange(len(which)), len(self.processes)) if len(part)]
         # Each process may spend an equal share of what is left, so that all together stay within it.
         allowance = board.moves // len(parts)
-        for process, part in zip(self._processes, parts, strict=False):
+        for process, part in zip(self.processes, parts, strict=False):
             request = {
                 "net": net,
                 "which": [which[i] for i in part],
@@ -73,11 +70,12 @@ class Workers:
             self._send(process, request)
         episodes: list[Episode] = []
         complete = True
-        for process in self._processes[: len(parts)]:
+        for process in self.processes[: len(parts)]:
             answer = self._receive(process)
             np.subtract(board.moves, answer["spent"], out=board.moves)
             for g, (time, actions) in answer["better"].items():
-                self._offer(board, g, time, actions)
+                if time < board.best_time[g]:
+                    board.best_time[g], board.best[g] = time, actions
             complete = complete and answer["episodes"] is not None
             episodes += answer["episodes"] or []
         return episodes if complete else None
@@ -85,10 +83,6 @@ class Workers:
     def close(self) -> None:
         """End the processes and wait for them."""
         self._end()
-
-    def _offer(self, board: Board, g: int, time: float, actions: NDArray) -> None:
-        if time < board.best_time[g]:
-            board.best_time[g], board.best[g] = time, actions
 
     def _send(self, process: subprocess.Popen, request: dict[str, Any]) -> None:
         assert process.stdin is not None

@@ -1,4 +1,6 @@
-"""Recorded programs: real models, extracted once with :mod:`.recording` and kept as CSV files beside this module.
+"""Recorded programs: real models, extracted once and kept as CSV files beside this module.
+
+``benchmarks/record_programs.py`` made them.
 
 Compute times are those of the machine ``tpuv4i`` (138 TFLOP/s); ``tiny`` is in units of its own machine.
 """

@@ -51,7 +51,9 @@ COMPOSITE = frozenset(
 )
 
 
-def from_torch_export(exported: ExportedProgram, hardware: Hardware, name: str = "") -> MemoryProgram:
+def from_torch_export(
+    exported: ExportedProgram, hardware: Hardware, name: str = "", *, fillers_read: bool = False
+) -> MemoryProgram:
     """The program of an exported graph.
 
     Args:
@@ -59,6 +61,7 @@ def from_torch_export(exported: ExportedProgram, hardware: Hardware, name: str =
             elementary operators.
         hardware: its ``flops`` turn operations into seconds.
         name: of the program.
+        fillers_read: whether the argument of a ``full_like`` counts as read.
 
     Returns:
         A program whose buffers are the placeholders and the results of operators in the order of the graph. A tuple
@@ -68,13 +71,6 @@ def from_torch_export(exported: ExportedProgram, hardware: Hardware, name: str =
         OptimandError: no exported program, a machine without ``flops``, a size that is not fixed, no operator, or one
             whose arithmetic is known only once ``run_decompositions()`` has split it.
     """
-    return program_of_graph(exported, hardware, name)
-
-
-def program_of_graph(
-    exported: ExportedProgram, hardware: Hardware, name: str = "", *, fillers_read: bool = False
-) -> MemoryProgram:
-    """As :func:`from_torch_export`; ``fillers_read`` counts the argument of a ``full_like`` as read."""
     graph = getattr(exported, "graph", None)
     if graph is None or not hasattr(graph, "nodes"):
         raise OptimandError(f"exported must be what torch.export.export returns, got {type(exported).__name__}")

@@ -8,9 +8,17 @@ its largest bucket, as large as leaves the gain of a further element of the buck
 This is a reconstruction from the structure of that line of work; its constants are ours. Deleted members of a sample
 stay in the set that later levels are conditioned on until the level is built again.
 
-A level is built again when more than eps of its bucket have been deleted. With ``patience`` more than eps of its sample
-must have gone as well: until then either no more than eps of the bucket is gone, which is eps of the sample in
-expectation, or no more than eps of the sample itself, so that what the sample has lost keeps its bound.
+A level is built again when it has grown by a constant factor, or when more than eps of its bucket have been deleted.
+What saves calls is left out of a ``literal`` run:
+
+* A sampled element joins only if its gain is still at least the threshold, and its gain is kept, so that the value of a
+  sample needs no call.
+* A series of trials ends when its outcome is certain.
+* A level samples the highest bucket that holds at least a third of its fair share of the level, not the largest one;
+  building a level still costs at most three times as much per element of its bucket.
+* Deletions rebuild a level only if more than eps of its sample has gone as well: until then either no more than eps of
+  the bucket is gone, which is eps of the sample in expectation, or no more than eps of the sample itself, so that what
+  the sample has lost keeps its bound.
 """
 
 from __future__ import annotations
@@ -44,10 +52,9 @@ class Level:
 class BucketRun(Run):
     """The levels of one guess."""
 
-    def __init__(self, shell: Guesses, guess: float, trials: int) -> None:
+    def __init__(self, shell: Guesses, guess: float, trials: int, growth: float) -> None:
         super().__init__(shell, guess)
-        self.trials = trials
-        self.growth = 1 + self.eps if self.levers.growth is None else self.levers.growth
+        self.trials, self.growth = trials, growth
         self.highest = math.floor(math.log(2 * self.k) / shell.log + 1e-9) + 1
         self.levels = [Level(self.oracle.empty, 0, 0.0, {})]
 
@@ -55,7 +62,7 @@ class BucketRun(Run):
         for at, level in enumerate(self.levels):
             if level.count >= self.k:
                 return
-            g = single if at == 0 and self.levers.sharing else self.oracle.gain(level.given, i)
+            g = single if at == 0 and not self.literal else self.oracle.gain(level.given, i)
             if g < self.tau:
                 return
             level.pool[i] = g
@@ -81,7 +88,7 @@ class BucketRun(Run):
     def outworn(self, level: Level) -> bool:
         """Whether the sample of a level has lost too much, where that is looked at."""
         gone = sum(i not in level.pool for i in level.sample)
-        return not self.levers.patience or gone > self.eps * len(level.sample)
+        return self.literal or gone > self.eps * len(level.sample)
 
     def build(self, ids: list[int], singles: list[float]) -> None:
         self.levels = [Level(self.oracle.empty, 0, 0.0, dict(zip(ids, singles, strict=True)))]
@@ -92,7 +99,7 @@ class BucketRun(Run):
         self.changed()
         del self.levels[at + 1 :]
         level = self.levels[at]
-        if not self.levers.memo and not (at == 0 and self.levers.sharing):
+        if self.literal:
             level.pool = self.qualified(level.given, list(level.pool))
         while True:
             level.base, level.removed, level.bucket, level.sample = len(level.pool), 0, set(), {}
@@ -110,7 +117,7 @@ class BucketRun(Run):
 
     def joined(self, level: Level, drawn: list[int]) -> tuple[Any, dict[int, float]]:
         """``level.given`` with the sample, and those that joined with their gains."""
-        if not self.levers.screening:
+        if self.literal:
             return self.oracle.grown(level.given, drawn), dict.fromkeys(drawn, 0.0)
         given = self.oracle.f.copy(level.given)
         joined: dict[int, float] = {}
@@ -134,10 +141,10 @@ class BucketRun(Run):
             # a gain of exactly tau (1+eps)^b falls into bucket b in spite of rounding
             b = min(max(math.floor(math.log(g / self.tau) / log + 1e-12), 0), self.highest)
             buckets.setdefault(b, []).append(i)
-        if self.levers.high:
-            b = max(b for b, ids in buckets.items() if 3 * (self.highest + 1) * len(ids) >= len(pool))
-        else:
+        if self.literal:
             b = max(buckets, key=lambda b: (len(buckets[b]), b))
+        else:
+            b = max(b for b, ids in buckets.items() if 3 * (self.highest + 1) * len(ids) >= len(pool))
         return buckets[b], self.tau * math.exp(b * log)
 
     def sample_count(self, level: Level, bucket: list[int], theta: float, room: int) -> int:
@@ -162,7 +169,7 @@ class BucketRun(Run):
         need = math.ceil((1 - self.eps) * self.trials - 1e-9)
         hits = 0
         for done in range(self.trials):
-            if self.levers.early and (hits >= need or hits + self.trials - done < need):
+            if not self.literal and (hits >= need or hits + self.trials - done < need):
                 break
             order = self.rng.permutation(len(bucket))[:m].tolist()
             given = self.oracle.grown(level.given, [bucket[j] for j in order[:-1]])
@@ -173,13 +180,13 @@ class BucketRun(Run):
         return [i for level in self.levels for i in level.sample if i in level.pool]
 
     def known_value(self) -> float | None:
-        if not self.levers.screening or any(i not in level.pool for level in self.levels for i in level.sample):
+        if self.literal or any(i not in level.pool for level in self.levels for i in level.sample):
             return None
         return self.levels[-1].worth
 
     def proves(self) -> bool:
         last = self.levels[-1]
-        return self.levers.screening and last.count < self.k and last.worth <= self.guess / 2
+        return not self.literal and last.count < self.k and last.worth <= self.guess / 2
 
     def size(self) -> int:
         return len(self.levels[0].pool)

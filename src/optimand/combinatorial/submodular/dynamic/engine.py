@@ -3,61 +3,13 @@
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from optimand.core.validation import check_int, check_number, suggest
+from optimand.core.validation import suggest
 
 from .accounting import Oracle
-
-
-@dataclass(frozen=True)
-class Levers:
-    """Ways to save oracle calls; ``LITERAL`` has none of them.
-
-    Attributes:
-        sharing: f({e}) is asked once per insertion and not by each run again.
-        skipping: runs whose guess cannot be the right one sleep.
-        memo: gains of a level are kept until the set that they are conditioned on changes.
-        screening: a sampled element joins only if its gain is still at least the threshold, and its gain is kept, so
-            that the value of a sample needs no call.
-        early: a series of trials ends when its outcome is certain.
-        high: a level samples the highest bucket that holds at least a third of its fair share of the level, not the
-            largest bucket; building a level still costs at most three times as much per element of its bucket.
-        spare: that many runs below the lowest that may be the right one stay awake, as their thresholds are often the
-            better ones in practice.
-        patience: deletions rebuild a level only if its sample has lost more than eps of its members too.
-        growth: a level is rebuilt when it has grown by this factor; None: 1 + eps.
-    """
-
-    sharing: bool = True
-    skipping: bool = True
-    memo: bool = True
-    screening: bool = True
-    early: bool = True
-    high: bool = True
-    patience: bool = True
-    spare: int = 1
-    growth: float | None = 2.0
-
-    @classmethod
-    def of(cls, options: dict[str, Any]) -> Levers:
-        """Take the levers out of ``options`` (and ``literal``, which switches all of them off)."""
-        levers = LITERAL if options.pop("literal", False) else cls()
-        found = {field.name: options.pop(field.name) for field in fields(cls) if field.name in options}
-        if found.get("growth") is not None:
-            found["growth"] = check_number("growth", found["growth"], low=1.0, low_open=True)
-        if "spare" in found:
-            found["spare"] = check_int("spare", found["spare"], low=0)
-        return replace(levers, **found)
-
-
-LITERAL = Levers(
-    sharing=False, skipping=False, memo=False, screening=False, early=False, high=False, patience=False, spare=0,
-    growth=None,
-)  # fmt: skip
 
 
 class Engine:

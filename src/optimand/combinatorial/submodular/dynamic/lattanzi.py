@@ -44,7 +44,7 @@ class LattanziRun(Run):
         self.changed()
 
     def insert(self, i: int, single: float) -> None:
-        if not self.levers.sharing:
+        if self.literal:
             single = self.oracle.gain(self.oracle.empty, i)
         if single < self.tau:
             return
@@ -74,7 +74,7 @@ class LattanziRun(Run):
             self.given[at], self.picked[at] = 0.0, 0
         self.stale = self.last + 1 if self.stale >= first else self.stale
         lower = [i for chosen in self.chosen[:first] for i in chosen]
-        known = lower or not self.levers.sharing
+        known = lower or self.literal
         gains = [g for chosen in self.chosen[:first] for g in chosen.values()]
         whole = sum(self.picked[:first]) == len(lower)
         state = self.oracle.grown(self.oracle.empty, lower, gains if whole else None)

@@ -32,18 +32,16 @@ class PermutationRun(Run):
         self.states: list[Any] = [self.oracle.empty]
 
     def insert(self, i: int, single: float) -> None:
-        if self.levers.early:
-            depth, known = self.depth_of(i, 0, len(self.chosen), {0: single})
-            levels = range(depth)
-        else:
-            known = {0: single} if self.levers.sharing else {}
-            levels = range(self.k)
-        for at in levels:
-            if not self.levers.early:
+        known: dict[int, float] = {}
+        depth = self.k
+        if not self.literal:
+            known[0] = single
+            depth = self.depth_of(i, 0, len(self.chosen), known)
+        for at in range(depth):
+            if self.literal:
                 if at > len(self.chosen):
                     return
-                if at not in known:
-                    known[at] = self.oracle.gain(self.states[at], i)
+                known[at] = self.oracle.gain(self.states[at], i)
                 if known[at] < self.tau:
                     return
             pool = self.pools[at]
@@ -53,7 +51,7 @@ class PermutationRun(Run):
                 self.place(at, i, g)
                 return
 
-    def depth_of(self, i: int, low: int, high: int, known: dict[int, float]) -> tuple[int, dict[int, float]]:
+    def depth_of(self, i: int, low: int, high: int, known: dict[int, float]) -> int:
         """How many pools the element belongs to: the smallest z in [low, high] with gain over I_z below tau.
 
         It is ``high + 1`` if there is none and another element may be chosen. Found by steps that double, then by
@@ -69,14 +67,14 @@ class PermutationRun(Run):
                 below, step = z, 2 * step
             else:
                 above = z
-        return above, known
+        return above
 
     def place(self, at: int, i: int, gain: float) -> None:
         """Make ``i`` the element that level ``at`` chooses and build what follows."""
         rest = {u: single for u, single in self.pools[at].items() if u != i}
         self.cut(at)
         self.choose(i, gain)
-        if not self.levers.memo:
+        if self.literal:
             found = self.oracle.gains(self.states[-1], list(rest))
             rest = {u: rest[u] for u, g in zip(list(rest), found, strict=True) if g >= self.tau}
         self.fill(at + 1, rest)
@@ -99,7 +97,7 @@ class PermutationRun(Run):
         for i in [ids[j] for j in self.rng.permutation(len(ids)).tolist()]:
             high = len(self.chosen)
             known: dict[int, float] = {}
-            if at == 0 and self.levers.sharing:
+            if at == 0 and not self.literal:
                 known[0] = rest[i]
             if high < self.k:
                 if high not in known:
@@ -109,8 +107,7 @@ class PermutationRun(Run):
                         pool[i] = rest[i]
                     self.choose(i, known[high])
                     continue
-            depth, _ = self.depth_of(i, at, high, known)
-            for pool in self.pools[at:depth]:
+            for pool in self.pools[at : self.depth_of(i, at, high, known)]:
                 pool[i] = rest[i]
 
     def discard(self, i: int) -> int | None:

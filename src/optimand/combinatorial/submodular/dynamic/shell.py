@@ -4,7 +4,9 @@ The run for the guess OPT_p = (1+eps)^p works with the threshold tau_p = OPT_p /
 tau_p <= f({e}) <= OPT_p. For the p with OPT <= OPT_p < (1+eps) OPT nothing is kept out that could matter: k chosen
 elements are worth k tau_p >= OPT/2, and if fewer are chosen, OPT <= f(S) + k tau_p.
 
-Literally every such run is kept up to date. With ``skipping`` a run sleeps while it cannot be that of the right p:
+Literally every such run is kept up to date, and asks for every gain when it needs it. Calls are saved unless the engine
+is to be ``literal``: f({e}) is asked for once per insertion, other gains are kept until the set that they are
+conditioned on changes, and a run sleeps while it cannot be that of the right p:
 
 * OPT_p is below a value that is known to be reached;
 * a lower run that is awake proves OPT <= OPT_p: it chose fewer than k elements worth at most OPT_p / 2 (elements that
@@ -12,7 +14,8 @@ Literally every such run is kept up to date. With ``skipping`` a run sleeps whil
 * OPT_p / (1+eps) is at least the sum of the k largest singletons.
 
 A sleeping run keeps its state and a list of what it missed. When a bound moves so that it may be the right one, it
-catches up, or is built from the live elements if it missed much. So the guarantee is that of all runs.
+catches up, or is built from the live elements if it missed much. So the guarantee is that of all runs. A few runs below
+the lowest that may be the right one stay awake, as their thresholds are often the better ones in practice.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .engine import Engine, Largest, Levers
+from .engine import Engine, Largest
 
 _TINY = 1e-12
+SPARE = 1  # runs that stay awake below the lowest that may be the right one
 _MISSED_SHARE = 0.5  # of a run's elements: beyond this it is built again
 
 
@@ -37,7 +41,7 @@ class Run:
 
     def __init__(self, shell: Guesses, guess: float) -> None:
         self.shell, self.oracle, self.rng = shell, shell.oracle, shell.rng
-        self.k, self.eps, self.levers = shell.k, shell.eps, shell.levers
+        self.k, self.eps, self.literal = shell.k, shell.eps, shell.literal
         self.guess, self.tau = guess, guess / (2 * shell.k)
         self.missed: dict[int, bool] = {}  # while asleep: id -> whether it came (or left)
         self.awake = True
@@ -102,7 +106,7 @@ class Guesses(Engine):
 
     Args:
         make: builds the run of a guess.
-        levers: what saves calls.
+        literal: whether what saves calls is left out.
         fixed: the largest singleton that will ever come, known in advance: runs for the guesses
             ``fixed (1+eps)^j <= k fixed (1+eps)`` alone, each seeing every element that reaches its threshold, all
             always awake (the form of the official code of Lattanzi et al.).
@@ -112,11 +116,11 @@ class Guesses(Engine):
         self,
         *args: Any,
         make: Callable[[Guesses, float], Run],
-        levers: Levers,
+        literal: bool = False,
         fixed: float | None = None,
     ) -> None:
         super().__init__(*args)
-        self.make, self.levers, self.fixed = make, levers, fixed
+        self.make, self.literal, self.fixed = make, literal, fixed
         self.runs: dict[int, Run] = {}
         self.log = math.log1p(self.eps)
         self.largest = Largest(self.k, self.singles)
@@ -148,7 +152,7 @@ class Guesses(Engine):
         for p in self.range_of(single):
             run = self.runs.get(p)
             if run is None:
-                if self.levers.skipping:
+                if not self.literal:
                     continue
                 run = self.runs[p] = self.make(self, self.guess(p))
             if run.awake:
@@ -179,14 +183,14 @@ class Guesses(Engine):
 
     def settle(self) -> None:
         """Wake the runs that may be the right one, send the others to sleep."""
-        if not self.levers.skipping or self.fixed is not None:
+        if self.literal or self.fixed is not None:
             return
         if not self.largest.buffer:
             self.runs.clear()
             return
         reached = max(self.largest.top, max((run.value() for run in self.runs.values() if run.awake), default=0.0))
         lowest = self.up(reached)  # for which the guess may be right
-        p = low = lowest - self.levers.spare
+        p = low = lowest - SPARE
         last = self.up(self.largest.total)
         while True:
             run = self.runs.get(p)

@@ -15,7 +15,7 @@ from optimand.core.validation import OptimandError, check_choice, check_int, che
 
 from .accounting import Histogram, Oracle
 from .buckets import BucketRun
-from .engine import Engine, Levers, check_options
+from .engine import Engine, check_options
 from .greedy import RerunGreedy
 from .incremental import IncrementalGreedy
 from .lattanzi import LattanziRun
@@ -23,12 +23,11 @@ from .permutation import PermutationRun
 from .shell import Guesses, Run
 
 ENGINES = ("incremental", "buckets", "permutation", "lattanzi", "greedy")
-_SHELL = ("literal", "guesses", "sharing", "skipping", "spare")
 OPTIONS = {
     "incremental": ("slack", "eager"),
-    "buckets": (*_SHELL, "memo", "screening", "early", "high", "patience", "growth"),
-    "permutation": (*_SHELL, "memo", "early"),
-    "lattanzi": (*_SHELL, "slack"),
+    "buckets": ("literal", "guesses", "growth"),
+    "permutation": ("literal", "guesses"),
+    "lattanzi": ("literal", "guesses", "slack"),
     "greedy": (),
 }
 
@@ -47,11 +46,10 @@ class DynamicSubmodular:
         seed: of all random choices, at least 0.
         n_hint: most live elements to expect: levels of ``lattanzi``, the number of trials in theory.
         trials: how many an estimate of ``buckets`` takes, at least 1; ``"theory"``: ``4 eps^-2 log(2 n^2)``.
-        options: of the engine. With guesses: ``literal=True`` leaves out whatever saves calls, or one by one
-            ``sharing``, ``skipping`` (bool), ``spare`` (>= 0); of ``buckets`` and ``permutation`` ``memo``, ``early``;
-            of ``buckets`` ``screening``, ``high``, ``patience`` and ``growth`` (> 1), see
-            :class:`~optimand.combinatorial.submodular.dynamic.engine.Levers`; ``guesses``: the
-            largest f({e}) that will ever come, for a fixed set of guesses. ``lattanzi``: ``slack`` in [0, 1): how far
+        options: of the engine. With guesses: ``literal=True`` leaves out whatever saves calls (see
+            :mod:`~optimand.combinatorial.submodular.dynamic.shell`); ``guesses``: the largest f({e}) that will ever
+            come, for a fixed set of guesses. ``buckets``: ``growth`` > 1: a level is rebuilt when it has grown by this
+            factor, 2 (``literal``: 1 + eps). ``lattanzi``: ``slack`` in [0, 1): how far
             a run may fall below half its guess. ``incremental``: ``slack`` >= 0: how much more an element must be
             worth than one of the solution to take its place; ``eager``: repair in the update and not at the query.
 
@@ -112,19 +110,21 @@ class DynamicSubmodular:
             slack = check_number("slack", options.pop("slack", 0.0), low=0.0, high=math.inf, high_open=True)
             eager = bool(options.pop("eager", False))
             return IncrementalGreedy(*shared, slack=slack, eager=eager)
-        levers = Levers.of(options)
+        literal = bool(options.pop("literal", False))
         fixed = options.pop("guesses", None)
         if fixed is not None:
             fixed = check_number("guesses", fixed, low=0.0, low_open=True, high=math.inf, high_open=True)
         make: Callable[[Guesses, float], Run]
         if self.engine == "buckets":
-            make = functools.partial(BucketRun, trials=self.trials)
+            growth = options.pop("growth", 1 + self.eps if literal else 2.0)
+            growth = check_number("growth", growth, low=1.0, low_open=True)
+            make = functools.partial(BucketRun, trials=self.trials, growth=growth)
         elif self.engine == "permutation":
             make = PermutationRun
         else:
             slack = check_number("slack", options.pop("slack", 0.0), low=0.0, high=1.0, high_open=True)
             make = functools.partial(LattanziRun, slack=slack, n=self.n_hint)
-        return Guesses(*shared, make=make, levers=levers, fixed=fixed)
+        return Guesses(*shared, make=make, literal=literal, fixed=fixed)
 
     def insert(self, element: Hashable) -> None:
         """An element comes.

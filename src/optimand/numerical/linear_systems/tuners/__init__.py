@@ -5,26 +5,15 @@ Lazily imported, because the learners' inner loops import Numba.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optimand.core.lazy import lazy_attribute
+from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .base import OmegaTuner
-    from .chebcb import ChebCB
-    from .fixed import FixedOmega
-    from .tsallis import BinnedBandit, TsallisINF
+    from .base import OmegaTuner as OmegaTuner
+    from .chebcb import ChebCB as ChebCB
+    from .fixed import FixedOmega as FixedOmega
+    from .tsallis import BinnedBandit as BinnedBandit
+    from .tsallis import TsallisINF as TsallisINF
 
-__all__ = ["BinnedBandit", "ChebCB", "FixedOmega", "OmegaTuner", "TsallisINF"]
-
-_MODULES = {
-    "BinnedBandit": "tsallis",
-    "ChebCB": "chebcb",
-    "FixedOmega": "fixed",
-    "OmegaTuner": "base",
-    "TsallisINF": "tsallis",
-}
-
-
-def __getattr__(name: str) -> Any:
-    return lazy_attribute(__name__, name, _MODULES)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

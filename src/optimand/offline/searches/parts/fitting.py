@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from optimand.core.validation import OptimandError, check_choice
 from ...ignite.base import Regularizer
 from ...ignite.choosing import KINDS, make_regularizer
 from ...surrogates.ensembles import Ensemble
-from ...surrogates.fitting import FitReport, fit
+from ...surrogates.fitting import KERAS_EPS, FitReport, fit
 from ...surrogates.mlp import GaussianMLP
 from .space import Designs, Space
 
@@ -139,23 +138,17 @@ def fit_predictor(job: Job, *, how: str = "mean", bootstrap: bool = False) -> Pr
             x, y = x[rows], y[rows]
         report = _fit(job, model, x, y, generator, member)
         for record in report.history:
-            job.history.append({"stage": "fit", "member": member, "step": record["epoch"], **_without(record, "epoch")})
+            measured = {name: value for name, value in record.items() if name != "epoch"}
+            job.history.append({"stage": "fit", "member": member, "step": record["epoch"], **measured})
         job.reports.append(report)
         models.append(model.eval().requires_grad_(False))
     return Predictor(space, models, how)
-
-
-def _without(record: Mapping[str, float], name: str) -> dict[str, float]:
-    return {key: value for key, value in record.items() if key != name}
 
 
 def _fit(job: Job, model: GaussianMLP, x: Tensor, y: Tensor, generator: torch.Generator, member: int) -> FitReport:
     s = job.s
     held = min(VALIDATION, len(y) // 5)
     adam = _watched_adam(job, member, -(-(len(y) - held) // s.batch))
-    make: Callable[[nn.Module], Regularizer] | None = None
-    if check_ignite(job.ignite)[0] is not None:
-        make = functools.partial(_required, job)
     try:
         return fit(
             model,
@@ -164,7 +157,7 @@ def _fit(job: Job, model: GaussianMLP, x: Tensor, y: Tensor, generator: torch.Ge
             epochs=s.epochs,
             batch=s.batch,
             generator=generator,
-            ignite=make,
+            ignite=regularizer(job, model),
             noise=s.noise,
             optimizer=adam,
             validation=held,
@@ -173,17 +166,11 @@ def _fit(job: Job, model: GaussianMLP, x: Tensor, y: Tensor, generator: torch.Ge
         raise OptimandError(f"{job.name}: the fit of the surrogate diverged: {error}") from error
 
 
-def _required(job: Job, model: nn.Module) -> Regularizer:
-    made = regularizer(job, model)
-    assert made is not None
-    return made
-
-
 def _watched_adam(job: Job, member: int, each: int) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
     """Makes Adam with Keras's eps, which tells the job's hook of every epoch of ``each`` steps."""
 
     def make(params: list[nn.Parameter]) -> torch.optim.Optimizer:
-        optimizer = torch.optim.Adam(params, lr=job.s.lr, eps=1e-7)
+        optimizer = torch.optim.Adam(params, lr=job.s.lr, eps=KERAS_EPS)
         steps = 0
 
         def after(*_: Any) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
 
-from ...game import arrays as k
+from ...game import arrays as ix
+from ...game.episodes import draw
 from ...game.kernels import reset, step
 from ..features import static_features, uses_after
 
@@ -53,14 +54,19 @@ def make_board(programs: list[tuple[NDArray, NDArray]], *, position: bool) -> Bo
         best_time=np.full(count, np.inf),
         best=np.zeros((count, references), np.int8),
         moves=np.full(count, np.iinfo(np.int64).max),
-        start_ints=_stack([np.zeros(p[k.S_LENGTH], np.int64) for p, _ in programs]),
-        start_floats=_stack([np.zeros(p[k.F_LENGTH]) for p, _ in programs]),
+        start_ints=_stack([np.zeros(p[ix.S_LENGTH], np.int64) for p, _ in programs]),
+        start_floats=_stack([np.zeros(p[ix.F_LENGTH]) for p, _ in programs]),
     )
     for g, (p, q) in enumerate(programs):
         board.table[g, : len(tables[g])] = tables[g]
         reset(p, q, board.start_ints[g], board.start_floats[g])
         skip_forced(p, q, board.start_ints[g], board.start_floats[g], board.moves[g : g + 1])
     return board
+
+
+def blank_states(board: Board, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Room for states, (count, …) integers and numbers."""
+    return np.zeros((count, board.start_ints.shape[1]), np.int64), np.zeros((count, board.start_floats.shape[1]))
 
 
 def _stack(rows: list[NDArray]) -> NDArray:
@@ -73,11 +79,11 @@ def _stack(rows: list[NDArray]) -> NDArray:
 @compiled(error_model="numpy")
 def skip_forced(P: NDArray, Q: NDArray, S: NDArray, F: NDArray, moves: NDArray) -> bool:
     """Play while one action is legal; False where the moves ran out first."""
-    while S[k.POSITION] < P[k.R] and (S[k.FAST] == 0 or S[k.FORCED] == 1):
+    while S[ix.POSITION] < P[ix.R] and (S[ix.FAST] == 0 or S[ix.FORCED] == 1):
         if moves[0] <= 0:
             return False
         moves[0] -= 1
-        step(P, Q, S, F, S[k.FAST])
+        step(P, Q, S, F, S[ix.FAST])
     return True
 
 
@@ -87,44 +93,33 @@ def decide(P: NDArray, Q: NDArray, S: NDArray, F: NDArray, action: int, moves: N
     if moves[0] <= 0:
         return False
     moves[0] -= 1
-    step(P, Q, S, F, S[k.FAST] if action == 1 else k.DROP)
+    step(P, Q, S, F, S[ix.FAST] if action == 1 else ix.DROP)
     return skip_forced(P, Q, S, F, moves)
 
 
 @compiled(error_model="numpy")
 def is_over(P: NDArray, S: NDArray) -> bool:
     """Whether the last reference was decided."""
-    return S[k.POSITION] >= P[k.R]
+    return S[ix.POSITION] >= P[ix.R]
 
 
 @compiled(error_model="numpy")
 def saved(Q: NDArray, S: NDArray, F: NDArray) -> float:
     """Seconds saved so far relative to the all-slow time; -1 where the episode failed."""
-    if S[k.FAILED] == 1:
+    if S[ix.FAILED] == 1:
         return -1.0
-    return (Q[k.ALL_SLOW] - F[k.TIME]) / Q[k.ALL_SLOW] if Q[k.ALL_SLOW] > 0.0 else 0.0
+    return (Q[ix.ALL_SLOW] - F[ix.TIME]) / Q[ix.ALL_SLOW] if Q[ix.ALL_SLOW] > 0.0 else 0.0
 
 
 @compiled(error_model="numpy")
 def keep_best(board: Board, g: int, S: NDArray, F: NDArray) -> bool:
     """Offer a complete trajectory; True where it is the best so far."""
-    if S[k.FAILED] == 1 or not F[k.TIME] < board.best_time[g]:
+    if S[ix.FAILED] == 1 or not F[ix.TIME] < board.best_time[g]:
         return False
-    board.best_time[g] = F[k.TIME]
-    for at in range(board.p[g, k.R]):
-        board.best[g, at] = S[k.DECISIONS + at]
+    board.best_time[g] = F[ix.TIME]
+    for at in range(board.p[g, ix.R]):
+        board.best[g, at] = S[ix.DECISIONS + at]
     return True
-
-
-@compiled(error_model="numpy")
-def draw(state: NDArray) -> float:
-    """A uniform number in [0, 1) from a state of one uint64 (splitmix64)."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return float(z >> np.uint64(11)) * 1.1102230246251565e-16
 
 
 @compiled(error_model="numpy")
@@ -140,7 +135,7 @@ def copy_state(S: NDArray, F: NDArray, to_S: NDArray, to_F: NDArray) -> None:
 def begin(board: Board, g: int, S: NDArray, F: NDArray) -> None:
     """Set a state to the first decision of program ``g``; the forced moves before it are counted."""
     copy_state(board.start_ints[g], board.start_floats[g], S, F)
-    board.moves[g] = max(board.moves[g] - S[k.POSITION], 0)
+    board.moves[g] = max(board.moves[g] - S[ix.POSITION], 0)
 
 
 @compiled(error_model="numpy")
@@ -148,7 +143,7 @@ def play_out(board: Board, g: int, S: NDArray, F: NDArray, rng: NDArray) -> bool
     """Play to the end, fast with the guide's probability at each decision, and offer the result; False: no moves."""
     P, Q, moves, guide = board.p[g], board.q[g], board.moves[g : g + 1], board.guide[g]
     while not is_over(P, S):
-        action = 1 if draw(rng) < guide[S[k.POSITION]] else 0
+        action = 1 if draw(rng) < guide[S[ix.POSITION]] else 0
         if not decide(P, Q, S, F, action, moves):
             return False
     keep_best(board, g, S, F)

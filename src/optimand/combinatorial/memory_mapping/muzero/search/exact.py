@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
 
-from ..features import DYNAMIC, GRID, write_features, write_grid
+from ...game.observations import GRID, write_grid
+from ..features import DYNAMIC, write_features
+from . import trees as t
 from .board import (
     Board,
     copy_state,
@@ -28,26 +30,7 @@ from .board import (
 )
 from .inference import Mlp, mlp_width, run_mlp
 from .learned import Outcome
-from .trees import (
-    GUMBEL_AT,
-    NONE,
-    RAW,
-    REWARD,
-    SIZE,
-    TERMINAL,
-    VALUE,
-    Rule,
-    Tree,
-    add_noise,
-    back_up,
-    descend,
-    make_trees,
-    new_node,
-    one_tree,
-    reset_tree,
-    root_result,
-    set_prior,
-)
+from .trees import Rule, Tree
 
 ACTIONS = 2
 Evaluator = Callable[[NDArray[np.float32], "NDArray[np.uint8] | None"], tuple[NDArray, NDArray]]
@@ -72,23 +55,23 @@ class Room(NamedTuple):
 @compiled(error_model="numpy")
 def grow(board: Board, g: int, tree: Tree, rule: Rule, room: Room, r: int) -> int:
     """Select an edge, play it, and return the node below it; a terminal node is backed up; NONE: moves ran out."""
-    parent, action = descend(tree, rule, room.sigma)
-    if action == NONE:
-        back_up(tree, parent, 0.0)
+    parent, action = t.descend(tree, rule, room.sigma)
+    if action == t.NONE:
+        t.back_up(tree, parent, 0.0)
         return parent
-    node = int(tree.root[SIZE])
+    node = int(tree.root[t.SIZE])
     P, Q = board.p[g], board.q[g]
     S, F = room.ints[r, node], room.floats[r, node]
     copy_state(room.ints[r, parent], room.floats[r, parent], S, F)
     before = saved(Q, S, F)
     if not decide(P, Q, S, F, action, board.moves[g : g + 1]):
-        return NONE
-    new_node(tree, parent, action)
-    tree.edges[parent, action, REWARD] = saved(Q, S, F) - before
+        return t.NONE
+    t.new_node(tree, parent, action)
+    tree.edges[parent, action, t.REWARD] = saved(Q, S, F) - before
     if is_over(P, S):
-        tree.ups[node, TERMINAL] = 1
+        tree.ups[node, t.TERMINAL] = 1
         keep_best(board, g, S, F)
-        back_up(tree, node, 0.0)
+        t.back_up(tree, node, 0.0)
     return node
 
 
@@ -121,15 +104,15 @@ def search_fused(
     """All searches of a batch, leaves evaluated on the spot; False where the moves ran out."""
     for r in range(which.shape[0]):
         g = which[r]
-        tree = one_tree(trees, r)
-        reset_tree(tree)
+        tree = t.one_tree(trees, r)
+        t.reset_tree(tree)
         for simulation in range(simulations + 1):
             node = 0
             if simulation > 0:
                 node = grow(board, g, tree, rule, room, r)
-                if node == NONE:
+                if node == t.NONE:
                     return False
-                if tree.ups[node, TERMINAL]:
+                if tree.ups[node, t.TERMINAL]:
                     continue
             value = 0.0
             for a in range(ACTIONS + 1):
@@ -144,12 +127,12 @@ def search_fused(
                 if np.isnan(drawn):
                     return False
                 value = (1.0 - blend) * value + blend * drawn
-            set_prior(tree, node, room.out[:ACTIONS])
+            t.set_prior(tree, node, room.out[:ACTIONS])
             if node == 0 and share > 0.0:
-                add_noise(tree, noise[r], share)
-            tree.nodes[node, RAW] = value
-            back_up(tree, node, value)
-        proposed[r] = root_result(tree, rule, policies[r])
+                t.add_noise(tree, noise[r], share)
+            tree.nodes[node, t.RAW] = value
+            t.back_up(tree, node, value)
+        proposed[r] = t.root_result(tree, rule, policies[r])
     return True
 
 
@@ -160,16 +143,16 @@ def select_leaves(
     """One selection for each root (``first``: the roots themselves); writes what an evaluator needs."""
     for r in range(which.shape[0]):
         g, node = which[r], 0
-        tree = one_tree(trees, r)
+        tree = t.one_tree(trees, r)
         if first:
-            reset_tree(tree)
+            t.reset_tree(tree)
         else:
             node = grow(board, g, tree, rule, room, r)
-            if node == NONE:
+            if node == t.NONE:
                 return False
         room.leaves[r] = node
-        if tree.ups[node, TERMINAL]:
-            room.leaves[r] = NONE
+        if tree.ups[node, t.TERMINAL]:
+            room.leaves[r] = t.NONE
             continue
         S, F = room.ints[r, node], room.floats[r, node]
         write_features(board.p[g], board.q[g], S, F, board.table[g], board.later[g], room.x[r])
@@ -189,15 +172,15 @@ def take_values(
     """Enter what the evaluator said about the leaves."""
     for r in range(roots):
         node = room.leaves[r]
-        if node == NONE:
+        if node == t.NONE:
             continue
-        tree = one_tree(trees, r)
+        tree = t.one_tree(trees, r)
         value = (1.0 - blend) * values[r] + (blend * room.values[r] if blend > 0.0 else 0.0)
-        set_prior(tree, node, logits[r])
+        t.set_prior(tree, node, logits[r])
         if node == 0 and share > 0.0:
-            add_noise(tree, noise[r], share)
-        tree.nodes[node, RAW] = value
-        back_up(tree, node, value)
+            t.add_noise(tree, noise[r], share)
+        tree.nodes[node, t.RAW] = value
+        t.back_up(tree, node, value)
 
 
 NO_NET = Mlp(np.zeros(0, np.float32), np.zeros(1, np.int64))
@@ -251,7 +234,7 @@ class ExactSearch:
         packed = isinstance(net, Mlp) or net is None
         room, trees = self._make_room(board, roots, net if isinstance(net, Mlp) else NO_NET)
         room.ints[:roots, 0], room.floats[:roots, 0] = ints, floats
-        trees.root[:roots, GUMBEL_AT:] = 0.0 if gumbel is None else gumbel
+        trees.root[:roots, t.GUMBEL_AT :] = 0.0 if gumbel is None else gumbel
         if noise is None:
             noise, share = np.zeros((roots, ACTIONS)), 0.0
         policies, proposed = np.zeros((roots, ACTIONS)), np.zeros(roots, np.int64)
@@ -270,8 +253,8 @@ class ExactSearch:
                 logits, values = evaluate(room.x[:roots], room.grid[:roots] if self.grid else None)
                 take_values(trees, roots, room, logits, values, self.blend, noise, share)
             for r in range(roots):
-                proposed[r] = root_result(one_tree(trees, r), self.rule, policies[r])
-        return Outcome(proposed, policies, trees.nodes[:roots, 0, VALUE].copy())
+                proposed[r] = t.root_result(t.one_tree(trees, r), self.rule, policies[r])
+        return Outcome(proposed, policies, trees.nodes[:roots, 0, t.VALUE].copy())
 
     def _make_room(self, board: Board, roots: int, net: Mlp) -> tuple[Room, Tree]:
         room, trees = self._room, self._trees
@@ -285,7 +268,7 @@ class ExactSearch:
             or room.work.shape[1] < widest
         ):
             nodes = self.simulations + 1
-            trees = self._trees = make_trees(roots, nodes, ACTIONS)
+            trees = self._trees = t.make_trees(roots, nodes, ACTIONS)
             room = self._room = Room(
                 ints=np.zeros((roots, nodes, board.start_ints.shape[1]), np.int64),
                 floats=np.zeros((roots, nodes, board.start_floats.shape[1])),

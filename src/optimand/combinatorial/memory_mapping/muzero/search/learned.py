@@ -13,26 +13,9 @@ from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
 
+from . import trees as t
 from .inference import Mlp, mlp_width, run_mlp
-from .trees import (
-    GUMBEL_AT,
-    LOGIT,
-    NONE,
-    RAW,
-    REWARD,
-    VALUE,
-    Rule,
-    Tree,
-    add_noise,
-    back_up,
-    descend,
-    make_trees,
-    new_node,
-    one_tree,
-    reset_tree,
-    root_result,
-    set_prior,
-)
+from .trees import Rule, Tree
 
 
 class ModelNets(NamedTuple):
@@ -68,8 +51,8 @@ def predict(nets: ModelNets, tree: Tree, node: int, hidden: NDArray, work: NDArr
     actions = tree.children.shape[1]
     head = out[: actions + 1]
     run_mlp(nets.prediction, hidden, work, head)
-    set_prior(tree, node, head[:actions])
-    tree.nodes[node, RAW] = head[actions]
+    t.set_prior(tree, node, head[:actions])
+    tree.nodes[node, t.RAW] = head[actions]
     return float(head[actions])
 
 
@@ -96,31 +79,31 @@ def search_model(
     sigma = np.zeros(actions)
     logits = np.zeros(actions)
     for r in range(features.shape[0]):
-        tree = one_tree(trees, r)
-        reset_tree(tree)
+        tree = t.one_tree(trees, r)
+        t.reset_tree(tree)
         run_mlp(nets.representation, features[r], work, hidden[r, 0])
         rescale(hidden[r, 0])
         value = predict(nets, tree, 0, hidden[r, 0], work, out)
         for a in range(actions):
-            logits[a] = tree.edges[0, a, LOGIT] if legal[r, a] else -np.inf
-        set_prior(tree, 0, logits)
+            logits[a] = tree.edges[0, a, t.LOGIT] if legal[r, a] else -np.inf
+        t.set_prior(tree, 0, logits)
         if share > 0.0:
-            add_noise(tree, noise[r], share)
-        back_up(tree, 0, value)
+            t.add_noise(tree, noise[r], share)
+        t.back_up(tree, 0, value)
         for _ in range(simulations):
-            parent, action = descend(tree, rule, sigma)
+            parent, action = t.descend(tree, rule, sigma)
             for i in range(width):
                 joined[i] = hidden[r, parent, i]
             for a in range(actions):
                 joined[width + a] = np.float32(a == action)
             run_mlp(nets.dynamics, joined, work, out[: width + 1])
-            node = new_node(tree, parent, action)
-            tree.edges[parent, action, REWARD] = out[width]
+            node = t.new_node(tree, parent, action)
+            tree.edges[parent, action, t.REWARD] = out[width]
             for i in range(width):
                 hidden[r, node, i] = out[i]
             rescale(hidden[r, node])
-            back_up(tree, node, predict(nets, tree, node, hidden[r, node], work, out))
-        proposed[r] = root_result(tree, rule, policies[r])
+            t.back_up(tree, node, predict(nets, tree, node, hidden[r, node], work, out))
+        proposed[r] = t.root_result(tree, rule, policies[r])
 
 
 class ModelSearch:
@@ -160,15 +143,15 @@ class ModelSearch:
         widest = mlp_width(*nets)
         room = self._room
         if room is None or room[0].root.shape[0] < roots or room[1].shape[2] != width or room[2].shape[1] < widest:
-            trees = make_trees(roots, self.simulations + 1, self.actions)
+            trees = t.make_trees(roots, self.simulations + 1, self.actions)
             hidden = np.zeros((roots, self.simulations + 1, width), np.float32)
             room = self._room = (trees, hidden, np.zeros((2, widest), np.float32))
         trees, hidden, work = room
-        trees.root[:roots, GUMBEL_AT:] = gumbel
-        policies, proposed = np.zeros((roots, self.actions)), np.full(roots, NONE, np.int64)
+        trees.root[:roots, t.GUMBEL_AT :] = gumbel
+        policies, proposed = np.zeros((roots, self.actions)), np.full(roots, t.NONE, np.int64)
         if noise is None:
             noise, share = np.zeros((roots, self.actions)), 0.0
         search_model(
             nets, trees, self.rule, features, legal, self.simulations, hidden, work, noise, share, policies, proposed
         )
-        return Outcome(proposed, policies, trees.nodes[:roots, 0, VALUE].copy())
+        return Outcome(proposed, policies, trees.nodes[:roots, 0, t.VALUE].copy())

@@ -17,7 +17,6 @@ def make_rule(
     simulations: int,
     *,
     actions: int = 2,
-    considered: int = 16,
     c1: float = 1.25,
     c2: float = 19652.0,
     value_scale: float = 0.1,
@@ -30,7 +29,6 @@ def make_rule(
         root: "puct" or "gumbel".
         simulations: per search, at least 1.
         actions: of the game.
-        considered: most actions that sequential halving starts with.
         c1: PUCT's first constant.
         c2: PUCT's second constant.
         value_scale: of Gumbel's sigma.
@@ -42,7 +40,7 @@ def make_rule(
     """
     kind = RULES[check_choice("root", root, RULES)]
     check_int("simulations", simulations, low=1)
-    most = min(check_int("considered", considered, low=1), check_int("actions", actions, low=1))
+    check_int("actions", actions, low=1)
     c1 = check_number("c1", c1, low=0.0)
     c2 = check_number("c2", c2, low=0.0, low_open=True)
     value_scale = check_number("value_scale", value_scale, low=0.0)
@@ -50,7 +48,7 @@ def make_rule(
     by_tree = check_choice("scale_by", scale_by, ("siblings", "tree")) == "tree"
     schedule = np.zeros((1, 1), np.int64)
     if kind == GUMBEL:
-        schedule = np.array([considered_visits(k, simulations) for k in range(most + 1)], np.int64)
+        schedule = np.array([considered_visits(k, simulations) for k in range(actions + 1)], np.int64)
     return Rule(kind, c1, c2, value_scale, visit_init, by_tree, schedule)
 
 

@@ -1,4 +1,4 @@
-"""How the recorded programs were made: ``python -m optimand.combinatorial.memory_mapping.programs.recording FOLDER``.
+"""How the recorded programs were made: ``python benchmarks/record_programs.py FOLDER``.
 
 The models have no weights of interest: a program's buffers and operations do not depend on them. Another version of
 PyTorch or JAX may trace another graph, which is why the results are kept as files.
@@ -12,13 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from optimand.combinatorial.memory_mapping.game.hardware import Hardware
+from optimand.combinatorial.memory_mapping.game.program import MemoryProgram, tiny_program
+from optimand.combinatorial.memory_mapping.programs.files import write_program
+from optimand.combinatorial.memory_mapping.programs.hlo import from_hlo_text
+from optimand.combinatorial.memory_mapping.programs.torch_graph import from_torch_export
 from optimand.core.validation import OptimandError
-
-from ..game.hardware import Hardware
-from ..game.program import MemoryProgram, tiny_program
-from .files import write_program
-from .hlo import from_hlo_text
-from .torch_graph import program_of_graph
 
 
 def trace_torch(model: Any, inputs: tuple[Any, ...], name: str) -> MemoryProgram:
@@ -29,7 +28,7 @@ def trace_torch(model: Any, inputs: tuple[Any, ...], name: str) -> MemoryProgram
         warnings.simplefilter("ignore")
         exported = torch.export.export(model.eval(), inputs).run_decompositions()
     # The files were recorded with full_like as a reader of its argument; published numbers refer to them.
-    return program_of_graph(exported, Hardware.preset("tpuv4i"), name, fillers_read=True)
+    return from_torch_export(exported, Hardware.preset("tpuv4i"), name, fillers_read=True)
 
 
 def compile_jax(function: Callable[..., Any], inputs: tuple[Any, ...], name: str) -> MemoryProgram:
@@ -196,7 +195,7 @@ MAKERS: dict[str, Callable[[], MemoryProgram]] = {
 def main(arguments: list[str]) -> None:
     """Record all programs, or those that are named after the folder."""
     if not arguments:
-        raise SystemExit("usage: recording FOLDER [NAME ...]")
+        raise SystemExit("usage: record_programs.py FOLDER [NAME ...]")
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)
     for name in arguments[1:] or MAKERS:
