@@ -195,9 +195,10 @@ class VRForb(Stateful):
         op: Any = self.op
         tau = self.tau
         rows, columns = op.draw(self.rng, length)
+        A, AT = op.arrays
         base = np.stack([self._base(self.lagged), self._base(self.w)])
         sweeps.forb(
-            *op.arrays, rows, columns, tau * op.per_row, tau * op.per_column, self.z, self.w, self.lagged, base,
+            A, AT, rows, columns, tau * op.per_row, tau * op.per_column, self.z, self.w, self.lagged, base,
             1 - self.p - tau / self.eta, self.argument, self.thresholds,
         )  # fmt: skip
         op.calls += length
