@@ -16,10 +16,8 @@ from optimand.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from .autodiff import torch_problem as torch_problem
     from .interop import adasketch_newton as adasketch_newton
-    from .merit import exact_augmented_lagrangian as exact_augmented_lagrangian
     from .minimize import minimize_equality as minimize_equality
     from .minimize import solve_problem as solve_problem
     from .nlp import EqualityProblem as EqualityProblem
-    from .sketch import sketch_and_project as sketch_and_project
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)

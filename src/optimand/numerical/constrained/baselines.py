@@ -1,4 +1,4 @@
-"""What AdaSketch-Newton is compared with, on the same :class:`EqualityProblem`: SLSQP, trust-constr and Ipopt.
+"""What AdaSketch-Newton is compared with, on the same :class:`EqualityProblem`: SLSQP and Ipopt.
 
 All return a SciPy ``OptimizeResult`` with the same entries, judged by the same residual: ``kkt`` is ``‖(∇f + Jᵀλ; c)‖``
 with the multipliers ``lam`` of least squares at the final point, ``optimality`` and ``constr_violation`` its two parts.
@@ -162,49 +162,6 @@ def solve_slsqp(
     found = scipy_minimize(
         "SLSQP", problem.fun, problem.x0, jac=problem.grad, constraints=dense_constraints(problem.cons, problem.jac),
         options={"ftol": ftol, "maxiter": maxiter}, max_seconds=max_seconds,
-    )  # fmt: skip
-    return _judged(problem, found)
-
-
-def solve_trust_constr(
-    problem: EqualityProblem, *, tol: float = 1e-8, maxiter: int = 500, max_seconds: float = _SECONDS
-) -> Any:
-    """SciPy's trust-constr: Byrd-Omojokun trust-region SQP with exact Hessians.
-
-    Args:
-        problem: with ``hess``.
-        tol: on the gradient of the Lagrangian (``gtol``) and on the trust radius (``xtol``); > 0.
-        maxiter: iterations, at least 1.
-        max_seconds: checked at every value of the objective.
-
-    Returns:
-        See the module.
-
-    Raises:
-        TypeError, ValueError: an option out of range, or no ``hess``.
-
-    Example:
-        >>> from .problems import equality_problem
-        >>> solve_trust_constr(equality_problem("hs28")).kkt < 1e-6
-        True
-    """
-    from scipy import optimize
-
-    check_number("tol", tol, low=0, low_open=True)
-    check_int("maxiter", maxiter, low=1)
-    if problem.hess is None:
-        raise ValueError("hess must be given: trust-constr is run with exact Hessians here")
-    hess: Any = problem.hess
-    zero = np.zeros(len(problem.cons(problem.x0)))
-
-    def cons_hess(x: Array, v: Array) -> Any:
-        return hess(x, v) - hess(x, zero)
-
-    make_constraint: Any = optimize.NonlinearConstraint
-    constraint = make_constraint(problem.cons, 0.0, 0.0, jac=problem.jac, hess=cons_hess)
-    found = scipy_minimize(
-        "trust-constr", problem.fun, problem.x0, jac=problem.grad, hess=lambda x: hess(x, zero), constraints=constraint,
-        options={"gtol": tol, "xtol": tol, "maxiter": maxiter}, max_seconds=max_seconds,
     )  # fmt: skip
     return _judged(problem, found)
 

@@ -101,22 +101,6 @@ def sqp_l1_gmres(statement: Statement, *, adaptive: bool = True, mu: float = 1.0
     )
 
 
-@method("augmented-lagrangian", family="constrained", space={"mu": Float(0.1, 1000.0, log=True)})
-def augmented_lagrangian(statement: Statement, *, mu: float = 1.0, tau: float = 0.1) -> Any:
-    """The classical augmented Lagrangian method with inexact Newton inside.
-
-    Args:
-        statement: the problem.
-        mu: first penalty.
-        tau: first inner tolerance.
-    """
-    from .augmented_lagrangian import solve_augmented_lagrangian
-
-    return solve_augmented_lagrangian(
-        statement.problem(), tol=statement.tol, max_seconds=statement.max_seconds, mu=mu, tau=tau
-    )
-
-
 @method("slsqp", family="constrained")
 def slsqp(statement: Statement, *, maxiter: int = 500) -> Any:
     """SciPy's SLSQP with exact first derivatives.

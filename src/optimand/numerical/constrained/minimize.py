@@ -156,7 +156,7 @@ def minimize_equality(
 
             * sketch (``gaussian``): how the Newton-KKT system is solved: ``gaussian`` or ``kaczmarz`` (the paper's GV
               and RK), ``block`` (``block_size`` equations at a time), ``exact`` (LU), ``gmres``, ``minres``.
-            * block_size (1), weighted (False): see ``sketch_and_project``.
+            * block_size (1); weighted (False): ``kaczmarz`` draws equations by their squared norms, not uniformly.
             * tol (1e-4): on the KKT residual ‖(∇f + Gᵀλ; c)‖₂.
             * accuracy (``paper``): the paper's test ‖A‖_F Ψ ‖r‖ ≤ θ δ ‖b‖, which is very strict; ``practical`` asks
               ‖r‖ ≤ θ δ ‖b‖ only, δ falling with every failed descent test, for a fifth of the inner work.
