@@ -62,7 +62,6 @@ def iterations(side: int, repeats: int, bars: bool) -> list[Row]:
             "pyamg sor": lambda n: pyamg_sor(A, x, b, 1.5, iterations=n),
             "cg": lambda n: cg(matrix, b, rtol=0, maxiter=n),
             "ssor_cg": lambda n: ssor_cg(matrix, b, omega=1.8, rtol=0, maxiter=n),
-            "ssor_cg unfused": lambda n: ssor_cg(matrix, b, omega=1.8, rtol=0, maxiter=n, fused=False),
             "scipy cg": lambda n: sla.cg(A, b, rtol=0, atol=0, maxiter=n),
             "scipy matvec": lambda n: [A @ b for _ in range(n)],
         },
@@ -77,7 +76,6 @@ def iterations(side: int, repeats: int, bars: bool) -> list[Row]:
         ratio("sor", "pyamg sor", 1.15 if bars else None),
         ratio("symmetric sor", "sor"),
         ratio("ssor_cg", "cg", 1.5),
-        ratio("ssor_cg unfused", "cg"),
         ratio("ssor_cg", "scipy cg"),
     ]
 

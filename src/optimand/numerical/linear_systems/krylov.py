@@ -1,4 +1,4 @@
-"""The loops of conjugate gradients, compiled: plain, with SSOR applied after each product, and with both in one.
+"""The loops of conjugate gradients, compiled: plain, and with the product and SSOR in one.
 
 Each takes up to ``count`` steps and returns how many it took and the last p'Ap, which is not positive where the matrix
 is not positive definite. ``state`` is (rho, the squared residual norm, the step length) and lets the next call go on.
@@ -12,7 +12,7 @@ import numpy as np
 from optimand.core.compiled import compiled
 
 from .matrices import Halves, Indices, Matrix, Vector
-from .sweeps import ONE, apply_ssor
+from .sweeps import ONE
 
 _kernel = compiled(fastmath={"contract", "nsz"}, error_model="numpy")
 _reduction = compiled(fastmath={"contract", "nsz", "reassoc"}, error_model="numpy")
@@ -47,14 +47,6 @@ def _step(length: float, x: Vector, r: Vector, p: Vector, q: Vector) -> float:
     return square
 
 
-@_reduction
-def _dot(u: Vector, v: Vector) -> float:
-    total = 0.0
-    for i in range(len(u)):
-        total += u[i] * v[i]
-    return total
-
-
 @_kernel
 def plain_steps(
     matrix: Matrix, x: Vector, r: Vector, work: Work, state: Vector, limit: float, count: int
@@ -71,37 +63,6 @@ def plain_steps(
         if not curvature > 0.0:
             return k, curvature
         state[SQUARE] = _step(state[RHO] / curvature, x, r, p, q)
-        if not state[SQUARE] > limit:
-            return k + 1, curvature
-    return count, curvature
-
-
-@_kernel
-def ssor_steps(
-    matrix: Matrix,
-    omega: float,
-    backward_first: bool,
-    x: Vector,
-    r: Vector,
-    work: Work,
-    state: Vector,
-    limit: float,
-    count: int,
-) -> tuple[int, float]:
-    """Conjugate gradients with the preconditioner applied to each residual: the definition, for comparison."""
-    p, q, z = work
-    curvature = 1.0
-    for k in range(count):
-        apply_ssor(matrix, omega, backward_first, r, z)
-        rho = _dot(r, z)
-        ratio = rho / state[RHO]
-        state[RHO] = rho
-        for i in range(len(x)):
-            p[i] = z[i] + ratio * p[i]
-        curvature = _product(matrix, p, q)
-        if not curvature > 0.0:
-            return k, curvature
-        state[SQUARE] = _step(rho / curvature, x, r, p, q)
         if not state[SQUARE] > limit:
             return k + 1, curvature
     return count, curvature

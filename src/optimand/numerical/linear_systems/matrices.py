@@ -131,19 +131,6 @@ class PreparedMatrix:
             self._shared["halves"] = halves
         return self._shared["halves"]
 
-    def reversed(self) -> PreparedMatrix:
-        """The matrix with rows and columns in the opposite order: its lower triangle is this one's upper."""
-        if "reversed" not in self._shared:
-            other = object.__new__(PreparedMatrix)
-            other.indptr = np.ascontiguousarray(np.uint32(self.nnz) - self.indptr[::-1])
-            other.indices = np.ascontiguousarray(np.uint32(self.n - 1) - self.indices[::-1])
-            other.data = np.ascontiguousarray(self.data[::-1])
-            other.base_diagonal = np.ascontiguousarray(self.base_diagonal[::-1])
-            other.n, other.shift = self.n, 0.0
-            other._shared = {"least": self._shared["least"]}
-            self._shared["reversed"] = other
-        return self._shared["reversed"].shifted(self.shift)
-
     def residual(self, b: Vector, x: Vector) -> tuple[Vector, float]:
         """``b - A x`` and its 2-norm."""
         from .sweeps import residual

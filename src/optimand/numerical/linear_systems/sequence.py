@@ -41,7 +41,6 @@ class SequenceSolver:
         base: the matrix A of a sequence A + c I, for :meth:`from_shift`.
         cost: what the tuner hears: ``iterations``, or ``seconds`` for the wall time of a solve. With seconds a
             tuner of this package needs ``least_cost=0``, and results are as reproducible as the clock.
-        context_fn: ``context_fn(A, b) -> float``, used where :meth:`solve` gets no ``context``.
         rtol: relative tolerance, see :func:`sor` (relative to the initial residual) and :func:`ssor_cg` (to b).
         atol: absolute tolerance.
         maxiter: cap on the iterations of a solve, and what a solve counts that fails.
@@ -80,7 +79,6 @@ class SequenceSolver:
         tuner: Tuner | None = None,
         base: Any = None,
         cost: str = "iterations",
-        context_fn: Callable[[Any, Any], float] | None = None,
         rtol: float = 1e-8,
         atol: float = 0.0,
         maxiter: int = 10_000,
@@ -89,9 +87,6 @@ class SequenceSolver:
         self.method = check_choice("method", method, METHODS)
         self.cost = check_choice("cost", cost, COSTS)
         self.tuner = _checked_tuner(self.method, self.cost, tuner)
-        if context_fn is not None and not callable(context_fn):
-            raise TypeError(f"context_fn must be a function of A and b, got {context_fn!r:.60}")
-        self.context_fn = context_fn
         self.rtol = check_number("rtol", rtol, low=0)
         self.atol = check_number("atol", atol, low=0)
         self.maxiter = check_int("maxiter", maxiter, low=1)
@@ -124,16 +119,15 @@ class SequenceSolver:
             A: dense or sparse square matrix with a nonzero diagonal, or the result of :meth:`from_shift`.
             b: right-hand side, shape ``(n,)``.
             x0: start, shape ``(n,)``; zero by default.
-            context: what the tuner may know of the system; by default ``context_fn(A, b)``, else the shift of a
-                matrix from :meth:`from_shift`.
+            context: what the tuner may know of the system; by default the shift of a matrix from :meth:`from_shift`.
 
         Returns:
             The solver's result with ``omega``, ``cost`` (as told), ``seconds`` besides. A solve that fails has
             ``success`` False, its best point, and the cost of ``maxiter`` iterations.
         """
         matrix = prepare(A)
-        if context is None:
-            context = self._context(A, b)
+        if context is None and self._base and isinstance(A, PreparedMatrix) and A.data is self._base.data:
+            context = A.shift
         options: dict[str, Any] = {
             "rtol": self.rtol, "atol": self.atol, "maxiter": self.maxiter, "max_seconds": self.max_seconds,
         }  # fmt: skip
@@ -159,13 +153,6 @@ class SequenceSolver:
         self.failures += not found.success
         found.update(omega=omega, cost=cost, seconds=seconds)
         return cast("OptimizeResult", found)
-
-    def _context(self, A: Any, b: Any) -> float | None:
-        if self.context_fn is not None:
-            return float(self.context_fn(A, b))
-        if self._base is not None and isinstance(A, PreparedMatrix) and A.data is self._base.data:
-            return A.shift
-        return None
 
     def state_dict(self) -> dict[str, Any]:
         """The tuner's state and the totals.

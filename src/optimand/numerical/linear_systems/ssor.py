@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...core.validation import check_choice
 from ..limits import Status
 from .solving import Solve, check_omega
 
@@ -19,11 +18,10 @@ if TYPE_CHECKING:
 
     from .matrices import Vector
 
-ORDERS = ("backward-forward", "forward-backward")
 FAILURES = (Status.SINGULAR, Status.NOT_FINITE, Status.STALLED, Status.UNBOUNDED)
 
 
-def ssor_preconditioner(A: Any, omega: float, order: str = "backward-forward") -> LinearOperator:
+def ssor_preconditioner(A: Any, omega: float) -> LinearOperator:
     """The inverse of W = omega/(2 - omega) (D/omega + L') D^-1 (D/omega + L) for SciPy's solvers.
 
     No set-up beyond a check of the matrix; an application costs about one product with A.
@@ -31,7 +29,6 @@ def ssor_preconditioner(A: Any, omega: float, order: str = "backward-forward") -
     Args:
         A: symmetric with a positive diagonal; dense, sparse, or a ``PreparedMatrix``.
         omega: in (0, 2); 1 is symmetric Gauss-Seidel.
-        order: ``backward-forward`` as above, or ``forward-backward``, with L and L' exchanged.
 
     Returns:
         A symmetric LinearOperator of A's shape, the ``M`` of ``scipy.sparse.linalg.cg``.
@@ -58,14 +55,12 @@ def ssor_preconditioner(A: Any, omega: float, order: str = "backward-forward") -
     matrix.require_positive_diagonal()
     matrix.require_symmetric()
     weight = check_omega(omega)
-    backward_first = check_choice("order", order, ORDERS) == ORDERS[0]
 
     def apply(r: Any) -> Any:
         if np.iscomplexobj(r):
             raise TypeError("r must be real: apply the preconditioner to the real and the imaginary part")
         z = np.empty(matrix.n)
-        flat = np.ascontiguousarray(r, dtype=np.float64).reshape(-1)
-        apply_ssor(matrix.arrays, weight, backward_first, flat, z)
+        apply_ssor(matrix.arrays, weight, np.ascontiguousarray(r, dtype=np.float64).reshape(-1), z)
         return z
 
     return LinearOperator(matrix.shape, matvec=apply, rmatvec=apply, dtype=np.dtype(np.float64))  # type: ignore[call-arg]
@@ -81,15 +76,14 @@ def ssor_cg(
     atol: float = 0.0,
     maxiter: int = 10_000,
     max_seconds: float | None = None,
-    order: str = "backward-forward",
-    fused: bool = True,
     callback: Callable[[Any], Any] | None = None,
 ) -> OptimizeResult:
     """Solve A x = b by conjugate gradients with the SSOR preconditioner.
 
     It stops when the 2-norm of the recursive residual is at most ``max(rtol * ||b||, atol)``: relative to b, also
     with a warm start, which may need no iteration at all. If the true residual is more than twice that, by rounding,
-    it begins anew from x.
+    it begins anew from x. It iterates on the preconditioned system, whose product with a vector is two triangular
+    solves and no product with A (Eisenstat's trick).
 
     Args:
         A: symmetric positive definite; dense, sparse, or a ``PreparedMatrix``.
@@ -100,11 +94,6 @@ def ssor_cg(
         atol: absolute tolerance, at least 0.
         maxiter: cap on the iterations, at least 0.
         max_seconds: cap on the time, looked at every few hundredths of a second; None for none.
-        order: of the two solves in the preconditioner, ``backward-forward`` or ``forward-backward``; counts may
-            differ by one.
-        fused: iterate on the preconditioned system, whose product with a vector is two triangular solves and no
-            product with A (Eisenstat's trick). False applies the preconditioner after each product, the same in
-            exact arithmetic at about twice the time.
         callback: called with a copy of x after every iteration; a true result, or StopIteration, stops.
 
     Returns:
@@ -127,11 +116,10 @@ def ssor_cg(
         >>> found.x.round(6).tolist(), found.success, found.nit
         ([1.0, 1.0], True, 2)
     """
-    backward_first = check_choice("order", order, ORDERS) == ORDERS[0]
     solve = Solve(
         A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, max_seconds=max_seconds, callback=callback, for_cg=True
     )  # fmt: skip
-    return (_Fused if fused else _Applied)(solve, check_omega(omega), backward_first).run()
+    return _Loop(solve, check_omega(omega)).run()
 
 
 def cg(
@@ -174,14 +162,17 @@ def cg(
     solve = Solve(
         A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, max_seconds=max_seconds, callback=callback, for_cg=True
     )  # fmt: skip
-    return _Plain(solve).run()
+    return _Loop(solve, None).run()
 
 
 class _Loop:
-    """Conjugate gradients in calls of a compiled loop; ``nit`` is the number of the iterate ``x``."""
+    """Conjugate gradients in calls of a compiled loop; ``nit`` is the number of the iterate ``x``.
 
-    def __init__(self, solve: Solve) -> None:
-        self.solve, self.matrix, self.x = solve, solve.matrix, solve.x
+    Without ``omega`` there is no preconditioner.
+    """
+
+    def __init__(self, solve: Solve, omega: float | None) -> None:
+        self.solve, self.matrix, self.omega, self.x = solve, solve.matrix, omega, solve.x
         self.nit = self.passes = 0
 
     def run(self) -> OptimizeResult:
@@ -208,28 +199,30 @@ class _Loop:
         n = self.matrix.n
         self.work = np.zeros(n), np.zeros(n), np.zeros(n)
         self.passes += 1
-        status = self.verdict(limit, self.start())
+        curvature = 1.0
+        if self.omega is not None:
+            from .sweeps import solve_upper
+
+            solve_upper(self.matrix.arrays, self.omega, self.r)
+            curvature = self.steps(-1.0, 1)[1]  # makes the first direction and leaves x where it is
+        status = self.verdict(limit, curvature)
         while status is None:
             done, curvature = self.steps(limit, self.solve.steps(self.nit))
             self.nit += done
             self.passes += done
             status = self.verdict(limit, curvature)
-            ended = self.solve.ended(self.nit, self.point())
+            ended = self.solve.ended(self.nit, self.x)
             status = ended if status is None else status
-        self.x = self.point()
         return status
-
-    def start(self) -> float:
-        """What comes before the first step; returns the first p'Ap, or 1 where it is not known yet."""
-        return 1.0
 
     def steps(self, limit: float, count: int) -> tuple[int, float]:
         """Go up to ``count`` iterates on; returns how many, and the last p'Ap."""
-        raise NotImplementedError
+        from .krylov import eisenstat_steps, plain_steps
 
-    def point(self) -> Vector:
-        """The iterate, between ``start`` and the end."""
-        return self.x
+        matrix, rest = self.matrix, (self.x, self.r, self.work, self.state, limit, count)
+        if self.omega is None:
+            return plain_steps(matrix.arrays, *rest)
+        return eisenstat_steps(matrix.halves(), matrix.base_diagonal, matrix.shift, self.omega, *rest)
 
     def verdict(self, limit: float, curvature: float) -> Status | None:
         """Whether the loop ended by itself, and why."""
@@ -241,54 +234,3 @@ class _Loop:
         if curvature <= 0:
             return Status.UNBOUNDED if curvature < 0 else Status.SINGULAR
         return None
-
-
-class _Plain(_Loop):
-    def steps(self, limit: float, count: int) -> tuple[int, float]:
-        from .krylov import plain_steps
-
-        return plain_steps(self.matrix.arrays, self.x, self.r, self.work, self.state, limit, count)
-
-
-class _Applied(_Loop):
-    """The preconditioner applied to each residual."""
-
-    def __init__(self, solve: Solve, omega: float, backward_first: bool) -> None:
-        super().__init__(solve)
-        self.options = omega, backward_first
-
-    def steps(self, limit: float, count: int) -> tuple[int, float]:
-        from .krylov import ssor_steps
-
-        omega, backward_first = self.options
-        return ssor_steps(
-            self.matrix.arrays, omega, backward_first, self.x, self.r, self.work, self.state, limit, count
-        )
-
-
-class _Fused(_Loop):
-    """Eisenstat's trick; forward-first is backward-first on the reversed matrix."""
-
-    def __init__(self, solve: Solve, omega: float, backward_first: bool) -> None:
-        super().__init__(solve)
-        self.omega, self.flip = omega, not backward_first
-        if self.flip:
-            self.matrix = solve.matrix.reversed()
-
-    def start(self) -> float:
-        from .sweeps import solve_upper
-
-        if self.flip:
-            self.x, self.r = self.x[::-1].copy(), self.r[::-1].copy()
-        solve_upper(self.matrix.arrays, self.omega, self.r)
-        return self.steps(-1.0, 1)[1]  # makes the first direction and leaves x where it is
-
-    def steps(self, limit: float, count: int) -> tuple[int, float]:
-        from .krylov import eisenstat_steps
-
-        matrix = self.matrix
-        fixed = matrix.halves(), matrix.base_diagonal, matrix.shift, self.omega
-        return eisenstat_steps(*fixed, self.x, self.r, self.work, self.state, limit, count)
-
-    def point(self) -> Vector:
-        return self.x[::-1].copy() if self.flip else self.x

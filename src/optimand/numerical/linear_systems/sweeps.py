@@ -165,21 +165,15 @@ def solve_upper(matrix: Matrix, omega: float, v: Vector) -> None:
 
 
 @_kernel
-def apply_ssor(matrix: Matrix, omega: float, backward_first: bool, r: Vector, z: Vector) -> None:
+def apply_ssor(matrix: Matrix, omega: float, r: Vector, z: Vector) -> None:
     """Write ``W^-1 r`` into ``z``."""
     _, _, _, diag, shift = matrix
     z[:] = r
-    if backward_first:
-        solve_upper(matrix, omega, z)
-    else:
-        solve_lower(matrix, omega, z)
+    solve_upper(matrix, omega, z)
     weight = (2.0 - omega) / omega
     for i in range(len(z)):
         z[i] *= weight * (diag[i] + shift)
-    if backward_first:
-        solve_lower(matrix, omega, z)
-    else:
-        solve_upper(matrix, omega, z)
+    solve_lower(matrix, omega, z)
 
 
 @_kernel
