@@ -58,7 +58,6 @@ def iterations(side: int, repeats: int, bars: bool) -> list[Row]:
     seconds = slopes(
         {
             "sor": lambda n: sor(matrix, b, omega=1.5, rtol=0, maxiter=n),
-            "symmetric sor": lambda n: sor(matrix, b, omega=1.5, rtol=0, maxiter=n, symmetric=True),
             "pyamg sor": lambda n: pyamg_sor(A, x, b, 1.5, iterations=n),
             "cg": lambda n: cg(matrix, b, rtol=0, maxiter=n),
             "ssor_cg": lambda n: ssor_cg(matrix, b, omega=1.8, rtol=0, maxiter=n),
@@ -74,7 +73,6 @@ def iterations(side: int, repeats: int, bars: bool) -> list[Row]:
     return [
         *((f"n = {b.size}: {name}", value * 1e6, "µs", None) for name, value in seconds.items()),
         ratio("sor", "pyamg sor", 1.15 if bars else None),
-        ratio("symmetric sor", "sor"),
         ratio("ssor_cg", "cg", 1.5),
         ratio("ssor_cg", "scipy cg"),
     ]

@@ -15,22 +15,19 @@ from optimand.numerical.bilevel import (
     LevelOracle,
     PairedBatch,
     PenaltyWarning,
-    Power,
     SingleLoop,
     bilevel_minimize,
     check_gradients,
-    estimate_smoothness,
     hypergradient,
     implicit_hypergradient,
     limit_hypergradient,
-    penalty_gradient,
     penalty_value,
     unrolled_hypergradient,
 )
 from optimand.numerical.bilevel.implicit import conjugate_gradients
-from optimand.numerical.bilevel.noisy import ManySolutions, noise_sampler, noisy_runs
 from optimand.numerical.bilevel.penalty import solve_lower
-from optimand.numerical.bilevel.schedules import LowerStep, UpperStep
+from optimand.numerical.bilevel.schedules import Curvature, LowerStep, UpperStep
+from optimand.papers.bilevel_penalty.noisy import ManySolutions, noise_sampler, noisy_runs
 
 F = Level(lambda x, y: 0.5 * (y - 1) ** 2 + x**2 / 4, lambda x, y: x / 2, lambda x, y: y - 1)
 G = Level(lambda x, y: 0.5 * (y - 2 * x) ** 2, lambda x, y: -2 * (y - 2 * x), lambda x, y: y - 2 * x)
@@ -185,8 +182,8 @@ def test_same_seed_same_result():
 
 def test_smoothness_by_differences():
     matrix = np.diag([5.0, 1.0, 0.1])
-    assert estimate_smoothness(lambda y: matrix @ y, np.ones(3), rng=0) == pytest.approx(5.0, rel=1e-3)
-    assert estimate_smoothness(lambda y: np.ones(3), np.ones(3), rng=0) == 0
+    assert Curvature(20).look(lambda points: [matrix @ points[0]], [np.ones(3)]) == pytest.approx(5.0, rel=1e-3)
+    assert Curvature().look(lambda points: [np.ones(3)], [np.ones(3)]) == 0
 
 
 def test_lower_step_shrinks_with_the_penalized_curvature():
@@ -221,7 +218,6 @@ def test_automatic_upper_steps_wait_for_a_gradient():
 
 
 def test_schedules():
-    assert [Power(2.0, -0.5, offset=3)(1), Power(1.0, -1.0, floor=0.3)(10), Power(4.0, -0.8, cap=1)(1)] == [1, 0.3, 1]
     assert Annealing(1.0, 0.01, 1)(1) == 0.01
     assert Constant(2.0)(5) == 2.0
     solver = SingleLoop(oracle(), 1.0, 0.0, eta=lambda k: 2.0)
@@ -280,7 +276,6 @@ def test_bad_arguments_are_named(changes, error, text):
 def test_the_functional_core_refuses_a_penalty_that_is_not_positive(sigma):
     for call in (
         lambda: penalty_value(1.0, 1.0, 1.0, sigma),
-        lambda: penalty_gradient(1.0, 1.0, 1.0, sigma),
         lambda: hypergradient(oracle(), 1.0, sigma, 0.0),
     ):
         with pytest.raises(ValueError, match="sigma"):

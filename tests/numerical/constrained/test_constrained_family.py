@@ -30,7 +30,7 @@ from optimand.numerical.constrained.problems import (
 
 NAMES = (
     "adasketch-gv", "adasketch-rk", "adasketch-practical", "adasketch-block",
-    "adasketch-exact", "adasketch-minres", "sqp-l1-gmres", "sqp-l1-gmres-fixed",
+    "adasketch-exact", "adasketch-minres", "sqp-l1-gmres",
     "slsqp", "trust-constr", "ipopt",
 )  # fmt: skip
 without_ipopt = pytest.mark.skipif(importlib.util.find_spec("cyipopt") is None, reason="cyipopt is not installed")
@@ -261,7 +261,7 @@ def test_hyperparameters_reach_the_methods():
 
 def test_a_record_holds_the_residual_of_its_position_and_no_later_one():
     problem = equality("hs77")
-    trace = run_method(equality_problem("hs77"), method("sqp-l1-gmres").build, {"adaptive": True}, tol=problem.tol)
+    trace = run_method(equality_problem("hs77"), method("sqp-l1-gmres").build, {}, tol=problem.tol)
     recorder = run(problem, "sqp-l1-gmres")
     records = {record.at: record.value for record in recorder.records if record.split == "test"}
     known = [at for at in log_positions(problem.budget, POINTS) if math.isfinite(trace.residual_at(at))]

@@ -170,35 +170,12 @@ def test_without_matrices(name, sketch):
         solve_problem(problem, sketch=sketch, singular="regularize")
 
 
-@pytest.mark.parametrize("sketch", ["gaussian", "kaczmarz", "block", "exact", "minres"])
-@pytest.mark.parametrize("accuracy", ["paper", "practical"])
-def test_a_resumed_run_is_the_uninterrupted_run(sketch, accuracy):
-    problem = equality_problem("HS77")
-    options = {"sketch": sketch, "accuracy": accuracy, "max_inner": 20_000}
-    whole = solve_problem(problem, rng=3, **options)
-    first = solve_problem(problem, rng=3, maxiter=3, **options)
-    assert first.status == Status.ITERATIONS
-    rest = solve_problem(problem, state=first.state, **options)
-    for key in ("x", "lam"):
-        assert rest[key].tolist() == whole[key].tolist()
-    for key in ("nit", "n_inner", "nfev", "njev", "nhev", "eta1", "eta2", "delta", "message", "fun"):
-        assert rest[key] == whole[key], key
-    joined = np.concatenate((first.history["kkt"], rest.history["kkt"][1:]))
-    assert joined.tolist() == whole.history["kkt"].tolist()
-
-
-def test_an_iteration_broken_off_by_the_clock_is_done_again():
+def test_the_clock_ends_within_an_iteration():
     problem = poisson_control(3)
-    options = {"sketch": "gaussian", "max_inner": 20_000, "maxiter": 2}
-    whole = solve_problem(problem, rng=5, **options)
     late = solve_problem(problem, rng=5, max_inner=10**9, max_seconds=0.05, sketch="gaussian")
     assert late.status == Status.TIME
     assert "the KKT system at iteration 0" in late.message
-    rest = solve_problem(problem, state=late.state, **options)
     assert late.nit == 0
-    assert rest.x.tolist() == whole.x.tolist()
-    with pytest.raises(ValueError, match="state must be the `state` of an earlier result"):
-        solve_problem(problem, state={"x": 1})
 
 
 def test_same_seed_same_result_and_global_randomness_is_not_touched():
@@ -326,7 +303,6 @@ def test_no_warning_from_overflow():
         (lambda: minimize_equality(fun, X0, grad, hess, (con, lambda x: np.eye(3))), r"shape \(2, 4\), got \(3, 3\)"),
         (lambda: minimize_equality(fun, X0, grad, hess, con, lam0=[1.0]), "lam0 must be a vector of 2 numbers"),
         (lambda: minimize_equality(fun, X0, "4-point", hess, con), "jac must be a function, True, None or one of"),
-        (lambda: minimize_equality(fun, X0, constraints=con, method="newton"), "method must be one of"),
         (lambda: minimize_equality(fun, X0, constraints=con, sketch="exakt"), "did you mean 'exact'"),
         (lambda: minimize_equality(fun, X0, constraints=con, accuracy="papers"), "did you mean 'paper'"),
         (lambda: minimize_equality(fun, X0, constraints=con, tol=-1.0), "tol must be in"),

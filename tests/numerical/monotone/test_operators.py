@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from optimand.core.projections import Box, Simplex
 from optimand.numerical.monotone import AffineOperator, FiniteSumOperator, estimate_constants
-from optimand.numerical.monotone.domain import as_resolvent, check_nonexpansive, into_domain
+from optimand.numerical.monotone.domain import as_resolvent, into_domain
 
 
 def double(n=4, **constants):
@@ -91,15 +91,6 @@ def test_resolvents_of_each_kind():
     assert as_resolvent(lambda v, step: v / (1 + step))(z, 1.0).tolist() == [1.0, 0.25]
     same = as_resolvent(Box(0, 1))
     assert as_resolvent(same) is same
-
-
-def test_an_expansive_resolvent_is_found():
-    rng = np.random.default_rng(0)
-    check_nonexpansive(as_resolvent(Box(0, 1)), np.zeros(3), 1.0, rng)
-    with pytest.raises(ValueError, match="resolvent must be nonexpansive"):
-        check_nonexpansive(as_resolvent(lambda z: -1.5 * z), np.zeros(3), 1.0, rng)
-    with pytest.raises(ValueError, match="resolvent must be nonexpansive"):
-        check_nonexpansive(as_resolvent(lambda z: z * np.nan), np.zeros(3), 1.0, rng)
 
 
 def test_only_projections_have_a_domain_to_be_outside_of():

@@ -157,7 +157,8 @@ def test_doubling_finds_a_step_that_converges():
     S = rng.standard_normal((10, 4, 4))
     op = FiniteSumOperator.from_affine(10 * (S - S.transpose(0, 2, 1)), rng.standard_normal((10, 4)))
     true = op.L_mean
-    run = VRForb(op, rng=0, L=0.05 * true, backtrack=True)
+    run = VRForb(op, rng=0, backtrack=True)
+    run.L = 0.05 * true
     run.begin(np.zeros(4), 1.0)
     run.run(3000)
     assert 0.05 * true < run.L <= 2 * true

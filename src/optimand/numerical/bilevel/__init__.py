@@ -26,16 +26,12 @@ if TYPE_CHECKING:
     from .oracle import PairedBatch as PairedBatch
     from .oracle import PairedOracle as PairedOracle
     from .oracle import index_sampler as index_sampler
-    from .penalty import estimate_smoothness as estimate_smoothness
     from .penalty import hypergradient as hypergradient
     from .penalty import lower_step as lower_step
-    from .penalty import penalty_gradient as penalty_gradient
     from .penalty import penalty_value as penalty_value
     from .penalty import solve_lower as solve_lower
     from .schedules import Annealing as Annealing
     from .schedules import Constant as Constant
-    from .schedules import Power as Power
-    from .schedules import single_loop_schedules as single_loop_schedules
     from .single_loop import SingleLoop as SingleLoop
     from .torch_penalty import PenaltyBilevel as PenaltyBilevel
 

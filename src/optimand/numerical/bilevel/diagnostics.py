@@ -31,7 +31,6 @@ class Diagnosis:
         mapping: ``‖x - P(x - a G)‖ / a``, with G the penalty gradient at (x, y, z).
         gap_y, gap_z: the same for ``sigma f + g`` at y and for ``g`` at z.
         gradient_norm: ``‖G‖``.
-        penalty_gradient: G.
         finite: whether all gradients are finite.
     """
 
@@ -39,7 +38,6 @@ class Diagnosis:
     gap_y: float
     gap_z: float
     gradient_norm: float
-    penalty_gradient: Array
     finite: bool
 
     def stationary(self, tol: float, sigma: float) -> bool:
@@ -89,7 +87,6 @@ def diagnose(
         gap_y=natural_residual(y, h_y, onto_y, gamma),
         gap_z=natural_residual(z, g_z, onto_y, gamma),
         gradient_norm=float(np.linalg.norm(gradient)),
-        penalty_gradient=gradient,
         finite=all(bool(np.isfinite(a).all()) for a in (h_y, g_z, gradient)),
     )
 

@@ -25,25 +25,14 @@ EVALUATIONS = 40
 HUGE = 1e9
 
 
-class SecondOrderOracle(Protocol):
-    """What baselines ask beyond :class:`~optimand.numerical.bilevel.PairedOracle`."""
-
-    def lower_gradient(self, x: Array, y: Array) -> Array:
-        """``∇_y g(x, y)``."""
-
-    def upper_gradients(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """``∇_x f(x, y)`` and ``∇_y f(x, y)``."""
-
-    def second_order(self, x: Array, y: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-        """Products with ``∇²_yy g`` and with ``∇²_xy g`` at (x, y); each use counts two gradients."""
-
-
 @dataclass
 class Instance:
     """One instance of a bilevel problem.
 
     Attributes:
-        oracle: gradients; of the family's own problems also those of :class:`SecondOrderOracle`.
+        oracle: gradients; baselines also ask for ``lower_gradient(x, y)`` (``∇_y g``), ``upper_gradients(x, y)``
+            (``∇_x f`` and ``∇_y f``) and ``second_order(x, y)``: products with ``∇²_yy g`` and with ``∇²_xy g``, each
+            use of which counts two gradients. The family's own problems have them.
         x0, y0: starts.
         evaluate: ``(x, z) -> {split: {metric: value}}``.
         upper_unit: an upper step of a sensible size; methods take multiples of it.

@@ -12,8 +12,7 @@ from ...core.validation import check_int, check_number
 from .baselines import FixedUpper, Implicit, Unrolled, UpperOnly
 from .double_loop import DoubleLoop
 from .loop import Instance
-from .penalty import estimate_smoothness
-from .schedules import LowerStep
+from .schedules import Curvature, LowerStep
 from .single_loop import SingleLoop
 
 PAPER = "bilevel-penalty"
@@ -86,7 +85,7 @@ def storm(
     """
     check_int("batch", batch, low=1)
     x, y = instance.x0, instance.y0
-    curvature = estimate_smoothness(lambda w: instance.oracle.lower(x, w, w, sigma)[0], y, rng=0, iterations=10)
+    curvature = Curvature().look(lambda points: [instance.oracle.lower(x, points[0], points[0], sigma)[0]], [y])
     return SingleLoop(
         instance.oracle, x, y, instance.project_x, instance.project_y, sigma=sigma,
         alpha=check_number("alpha", alpha, low=0, low_open=True) * instance.upper_unit,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from ...core.validation import check_int, check_number
+from ...core.validation import check_number
 from ..limits import Limits, Status, message
 from .oracle import PairedOracle, checked_projection
 from .schedules import Curvature, step_of
@@ -40,23 +40,6 @@ def penalty_value(f_y: float, g_y: float, g_z: float, sigma: float) -> float:
     return f_y + (g_y - g_z) / check_number("sigma", sigma, low=0, low_open=True)
 
 
-def penalty_gradient(f_x: Array, g_x_at_y: Array, g_x_at_z: Array, sigma: float) -> Array:
-    """``∇_x f(x, y) + (∇_x g(x, y) - ∇_x g(x, z)) / sigma``: the gradient of psi_sigma at minimizers y and z.
-
-    The difference is formed before the division, so that what the two have in common cancels exactly.
-
-    Args:
-        f_x: upper gradient in x at (x, y).
-        g_x_at_y, g_x_at_z: lower gradients in x at (x, y) and (x, z), of the same samples.
-        sigma: penalty, > 0.
-
-    Example:
-        >>> penalty_gradient(0.5, 1.0, 0.0, 1.0)
-        1.5
-    """
-    return f_x + (g_x_at_y - g_x_at_z) / check_number("sigma", sigma, low=0, low_open=True)
-
-
 def lower_step(u: Array, gradient: Array, gamma: float, project: Project, anchor: Array, rho: float) -> Array:
     """One projected step of the prox subproblem: ``P(u - gamma (gradient + (u - anchor) / rho))``.
 
@@ -75,35 +58,6 @@ def lower_step(u: Array, gradient: Array, gamma: float, project: Project, anchor
     if math.isinf(rho):
         return project(u - gamma * gradient)
     return project(u - gamma * (gradient + (u - anchor) / rho))
-
-
-def estimate_smoothness(
-    gradient: Callable[[Array], Array], y: Array, *, rng: Any = None, iterations: int = 20, size: float = 1e-4
-) -> float:
-    """The largest curvature of a function around ``y``: power iteration on differences of its gradient.
-
-    Args:
-        gradient: gradient of the function.
-        y: where.
-        rng: seed or generator of the first direction.
-        iterations: differences to take, >= 1; a few suffice for a step size.
-        size: length of the differences relative to ``max(1, ‖y‖)``.
-
-    Returns:
-        A lower estimate of the Lipschitz constant of the gradient, 0 for a linear function.
-
-    Raises:
-        ValueError: ``iterations`` or ``size`` is out of range.
-
-    Example:
-        >>> H = np.diag([3.0, 1.0])
-        >>> round(estimate_smoothness(lambda y: H @ y, np.zeros(2), rng=0), 6)
-        3.0
-    """
-    check_int("iterations", iterations, low=1)
-    check_number("size", size, low=0, low_open=True)
-    look = Curvature(iterations, size, rng).look
-    return look(lambda points: [gradient(points[0])], [np.asarray(y, dtype=np.float64)])
 
 
 def solve_lower(

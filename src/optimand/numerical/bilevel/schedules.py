@@ -42,44 +42,6 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Power:
-    """``scale * (k + offset) ** exponent``, kept between two bounds.
-
-    Args:
-        scale: > 0.
-        exponent: negative for a falling schedule.
-        offset: shifts the fall to later steps, >= 0.
-        floor: least value.
-        cap: largest value.
-
-    Reference: Kwon, Kwon, Wright, Nowak, arXiv 2309.01753: the single loop takes the penalty as ``k ** (-1/5)``, the
-    upper step as ``k ** (-3/5)`` and the momentum rate as ``k ** (-4/5)``.
-
-    Example:
-        >>> sigma = Power(0.3, -1 / 5, floor=1e-3)
-        >>> sigma(1), round(sigma(32), 12)
-        (0.3, 0.15)
-    """
-
-    scale: float
-    exponent: float
-    offset: float = 0.0
-    floor: float = 0.0
-    cap: float = math.inf
-
-    def __post_init__(self) -> None:
-        check_number("scale", self.scale, low=0, low_open=True)
-        check_number("exponent", self.exponent)
-        check_number("offset", self.offset, low=0)
-        check_number("floor", self.floor, low=0)
-        check_number("cap", self.cap, low=self.floor)
-
-    def __call__(self, k: int) -> float:
-        """The value at step ``k`` >= 1."""
-        return min(self.cap, max(self.floor, self.scale * (k + self.offset) ** self.exponent))
-
-
-@dataclass(frozen=True)
 class Annealing:
     """From ``start`` to ``end`` in ``steps`` steps, by the same factor each step; ``end`` from there on.
 
@@ -141,24 +103,6 @@ def as_schedule(name: str, value: Any, *, high: float = math.inf) -> Schedule:
         return check_number(f"{name} at step {k}", value(k), low=0, low_open=True, high=high)
 
     return checked
-
-
-def single_loop_schedules(sigma: float = 0.3, alpha: float = 0.3, eta: float = 4.0) -> tuple[Power, Power, Power]:
-    """Penalty, upper step and momentum rate of the single loop with the paper's exponents.
-
-    Args:
-        sigma: scale of the penalty.
-        alpha: scale of the upper step.
-        eta: scale of the momentum rate, which is capped at 1.
-
-    Returns:
-        ``max(sigma k^(-1/5), 1e-3)``, ``alpha (k + 10)^(-3/5)`` and ``min(1, eta k^(-4/5))``.
-
-    Example:
-        >>> [round(schedule(1), 4) for schedule in single_loop_schedules()]
-        [0.3, 0.0712, 1.0]
-    """
-    return Power(sigma, -0.2, floor=1e-3), Power(alpha, -0.6, offset=10), Power(eta, -0.8, cap=1.0)
 
 
 def _norm(a: Array) -> float:

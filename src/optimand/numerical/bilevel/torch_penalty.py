@@ -43,8 +43,7 @@ class PenaltyBilevel:
         upper_params, lower_params: x and z: a module, of which those parameters that require gradients are taken, or
             a tensor or tensors (named ones as well), leaves that require gradients. A module with buffers, such as
             running means, has to be passed as such: then they follow z, and no other evaluation changes them.
-        sigma: penalty > 0, used where there is no schedule.
-        sigma_schedule: ``k -> sigma`` for k = 1, 2, …
+        sigma: penalty, a number > 0 or a function of the step k = 1, 2, …
         inner_steps: lower steps in each step.
         momentum: None (Algorithm 1: x moves along the gradient at the updated y and z) or ``"storm"`` (Algorithm 2:
             all three estimated at the same point, then moved together).
@@ -87,8 +86,7 @@ class PenaltyBilevel:
         self,
         upper_params: Any,
         lower_params: Any,
-        sigma: float = 0.1,
-        sigma_schedule: Callable[[int], float] | None = None,
+        sigma: Any = 0.1,
         inner_steps: int = 1,
         momentum: str | None = None,
         prox_upper: Any = None,
@@ -106,8 +104,6 @@ class PenaltyBilevel:
         if {id(p) for p in self.x} & {id(p) for p in self.z}:
             raise ValueError("upper_params and lower_params must not share a tensor")
         self.sigma = as_schedule("sigma", sigma)
-        if sigma_schedule is not None:
-            self.sigma = as_schedule("sigma_schedule", sigma_schedule)
         self.inner_steps = check_int("inner_steps", inner_steps, low=1)
         self.momentum = check_choice("momentum", momentum, (None, "storm"))
         self.rho = check_number("rho", rho, low=0, low_open=True)
@@ -176,32 +172,6 @@ class PenaltyBilevel:
         """
         samples = batch() if callable(batch) else batch
         return self._pair.upper(self.k + 1, self.sigma(self.k + 1), upper_loss, lower_loss, samples)[0]
-
-    def solve_lower(
-        self, upper_loss: Closure, lower_loss: Closure, batch: Any = None, *, steps: int = 1000, tol: float = 0.0
-    ) -> float:
-        """Move y and z only, at fixed x, for a better hypergradient.
-
-        Args:
-            upper_loss, lower_loss, batch: as in :meth:`step`.
-            steps: cap on lower steps.
-            tol: stop when the larger norm of both gradients is at most this.
-
-        Returns:
-            That norm, before the last step.
-        """
-        check_int("steps", steps, low=1)
-        draw = batch if callable(batch) else lambda: batch
-        k, gap = self.k + 1, math.inf
-        for _ in range(steps):
-            samples = draw()
-            self._look(k, self.sigma(k), upper_loss, lower_loss, draw)
-            h, g, _, _ = self._pair.lower(k, self.sigma(k), upper_loss, lower_loss, samples)
-            gap = max(norm(h), norm(g))
-            if gap <= tol:
-                break
-            self._move_lower(k, h, g, None)
-        return gap
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on besides the users' parameters: tensors and numbers only."""

@@ -75,7 +75,7 @@ class Settings:
 
 
 class AdaSketchNewton:
-    """One solve, iteration by iteration: ``run`` until an end, the state in ``state_dict``.
+    """One solve, iteration by iteration: ``run`` until an end.
 
     Args:
         problem: what is solved.
@@ -261,41 +261,8 @@ class AdaSketchNewton:
         return None
 
     def _note(self) -> None:
-        """Keep what a resumed run needs: an iteration that is broken off is done again from its beginning."""
         self.history["kkt"].append(self.point.kkt)
         self.history["fun"].append(self.point.f)
-        evals = self.evals
-        counts = (self.nit, self.n_inner, self.idle, evals.nfev, evals.njev, evals.nhev)
-        self._resume = (self.eta1, self.eta2, self.delta, counts, self.rng.bit_generator.state)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the latest whole iteration ended."""
-        eta1, eta2, delta, counts, rng = self._resume
-        best = self.best
-        return {
-            "x": self.point.x.copy(), "lam": self.point.lam.copy(), "eta1": eta1, "eta2": eta2, "delta": delta,
-            "counts": list(counts), "rng": rng, "best_x": best.x.copy(), "best_lam": best.lam.copy(),
-        }  # fmt: skip
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; its evaluations are made again and not counted again."""
-        n, m, evals = self.evals.n, self.evals.m, self.evals
-        try:
-            x, lam, best_x, best_lam = (state[key] for key in ("x", "lam", "best_x", "best_lam"))
-            self.eta1, self.eta2, self.delta = (float(state[key]) for key in ("eta1", "eta2", "delta"))
-            counts, kind = state["counts"], state["rng"]["bit_generator"]
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"state must be the `state` of an earlier result, got {state!r}") from error
-        with np.errstate(all="ignore"):
-            self.point = evals.start(finite_vector("state['x']", x, n), finite_vector("state['lam']", lam, m))
-            best_at = finite_vector("state['best_x']", best_x, n), finite_vector("state['best_lam']", best_lam, m)
-            self.best = evals.start(*best_at)
-        self.nit, self.n_inner, self.idle, evals.nfev, evals.njev, evals.nhev = counts
-        bits = getattr(np.random, kind)()
-        bits.state = state["rng"]
-        self.rng = np.random.Generator(bits)
-        self.history = {name: [] for name in HISTORY}
-        self._note()
 
 
 STEP_HISTORY = (

@@ -79,25 +79,19 @@ def adasketch(
     )  # fmt: skip
 
 
-@method("sqp-l1-gmres", family="constrained", space={"mu": Float(0.01, 100.0, log=True)}, fixed={"adaptive": True})
-@method(
-    "sqp-l1-gmres-fixed", family="constrained", fixed={"adaptive": False},
-    space={"mu": Float(0.01, 100.0, log=True), "kappa": Float(1e-4, 0.5, log=True)},
-    summary="ℓ1-SQP with GMRES to the same relative accuracy in each iteration",
-)  # fmt: skip
-def sqp_l1_gmres(statement: Statement, *, adaptive: bool = True, mu: float = 1.0, kappa: float = 0.1) -> Any:
+@method("sqp-l1-gmres", family="constrained", space={"mu": Float(0.01, 100.0, log=True)})
+def sqp_l1_gmres(statement: Statement, *, mu: float = 1.0, kappa: float = 0.1) -> Any:
     """ℓ1-SQP with GMRES whose accuracy adapts: inexact Newton with the merit function f + μ‖c‖₁.
 
     Args:
         statement: the problem.
-        adaptive: whether a raised accuracy is kept.
         mu: first weight of the constraints.
         kappa: first relative accuracy.
     """
     from .sqp_l1_gmres import solve_sqp_l1_gmres
 
     return solve_sqp_l1_gmres(
-        statement.problem(), adaptive=adaptive, tol=statement.tol, max_seconds=statement.max_seconds, mu=mu, kappa=kappa
+        statement.problem(), tol=statement.tol, max_seconds=statement.max_seconds, mu=mu, kappa=kappa
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from optimand.core.validation import check_choice, suggest
+from optimand.core.validation import suggest
 from optimand.numerical.limits import Limits, Status, message
 
 from .adasketch import AdaSketchNewton, Settings
@@ -27,7 +27,6 @@ def solve_problem(
     *,
     rng: np.random.Generator | int | None = None,
     callback: Callable[..., Any] | None = None,
-    state: dict[str, Any] | None = None,
     **options: Any,
 ) -> OptimizeResult:
     """Solve a ready ``EqualityProblem``; ``minimize_equality`` explains the options, the result and the errors.
@@ -38,7 +37,6 @@ def solve_problem(
         problem: functions, derivatives and start.
         rng: NumPy generator or seed of the sketches.
         callback: as in ``minimize_equality``.
-        state: the ``state`` of an earlier result.
         options: as in ``minimize_equality``: sketch, tol, accuracy, …
 
     Example:
@@ -58,8 +56,6 @@ def solve_problem(
     settings = Settings(**options)
     limits = Limits(maxiter=settings.maxiter, max_seconds=settings.max_seconds)
     solver = AdaSketchNewton(problem, settings, np.random.default_rng(rng))
-    if state is not None:
-        solver.load_state_dict(state)
     status = solver.run(limits, None if callback is None else _after_iteration(callback))
     return _result(solver, status)
 
@@ -117,7 +113,6 @@ def _result(solver: AdaSketchNewton, status: Status) -> OptimizeResult:
         eta2=solver.eta2,
         delta=solver.delta,
         history={name: np.array(entries) for name, entries in solver.history.items()},
-        state=solver.state_dict(),
     )
 
 
@@ -128,11 +123,9 @@ def minimize_equality(
     hess: Any = None,
     constraints: Any = (),
     lam0: Any = None,
-    method: str = "adasketch-newton",
     *,
     rng: np.random.Generator | int | None = None,
     callback: Callable[..., Any] | None = None,
-    state: dict[str, Any] | None = None,
     **options: Any,
 ) -> OptimizeResult:
     """Minimize f(x) subject to c(x) = 0 by AdaSketch-Newton.
@@ -147,11 +140,9 @@ def minimize_equality(
             ``con_hess_vec(x, v)`` = Σ vᵢ∇²cᵢ; later entries may be left out), a SciPy ``NonlinearConstraint`` or
             ``LinearConstraint`` with lb == ub, a dict ``{"type": "eq", "fun": …}``, or a list of these; 1 ≤ m ≤ n.
         lam0: start of the multipliers, (m,); zeros by default.
-        method: ``adasketch-newton``.
         rng: NumPy generator or seed; the same seed gives the same result.
         callback: called after each iteration with x, or with a keyword ``intermediate_result`` if that is its only
             parameter; a true result, or StopIteration, stops.
-        state: the ``state`` of an earlier result, to go on exactly there; ``maxiter`` counts its iterations too.
         options: keywords:
 
             * sketch (``gaussian``): how the Newton-KKT system is solved: ``gaussian`` or ``kaczmarz`` (the paper's GV
@@ -176,7 +167,7 @@ def minimize_equality(
         (‖c‖₂), ``optimality`` (‖∇f + Gᵀλ‖₂), ``kkt`` (both together), ``nit``, ``n_inner`` (updates of all inner
         solves), ``nfev`` (of f and c), ``njev`` (of both first derivatives), ``nhev``, ``success``, ``status`` (of
         ``optimand.numerical.limits.Status``), ``message``, ``eta1``, ``eta2``, ``delta``, ``history`` (arrays by name,
-        one entry an iteration; ``kkt`` and ``fun`` begin with the start), ``state``.
+        one entry an iteration; ``kkt`` and ``fun`` begin with the start).
 
     Raises:
         ValueError: inequalities, m > n, a Jacobian of the wrong shape or transposed, values that are not finite at the
@@ -192,7 +183,6 @@ def minimize_equality(
         >>> found.success, found.nit, found.x.round(4).tolist()
         (True, 9, [1.0, 1.0])
     """
-    check_choice("method", method, ("adasketch-newton",))
     if _takes_tensors(fun, x0):
         from .autodiff import torch_problem
 
@@ -201,7 +191,7 @@ def minimize_equality(
         problem = torch_problem(fun, x0, constraints, lam0)
     else:
         problem = build_problem(fun, x0, jac, hess, constraints, lam0)
-    return solve_problem(problem, rng=rng, callback=callback, state=state, **{**USERS, **options})
+    return solve_problem(problem, rng=rng, callback=callback, **{**USERS, **options})
 
 
 def _takes_tensors(fun: Any, x0: Any) -> bool:

@@ -23,37 +23,29 @@ Array = NDArray[np.float64]
 HALVINGS = 60
 MU_CAP, KAPPA_FLOOR = 1e10, 1e-12  # beyond them a step is taken as it is
 CHUNK = 2
+ARMIJO = 1e-8  # share of the model's reduction that a step must bring
+SIGMA = 0.09  # of the model reduction test
+NU = 1.5  # factor by which a failed test raises μ; κ falls by its square
 
 
 def solve_sqp_l1_gmres(
     problem: EqualityProblem,
     *,
-    adaptive: bool = True,
     tol: float = 1e-4,
     maxiter: int = 1000,
     max_seconds: float = 60.0,
     mu: float = 1.0,
     kappa: float = 0.1,
-    armijo: float = 1e-8,
-    sigma: float = 0.09,
-    nu: float = 1.5,
-    curvature_tol: float = 1e-6,
 ) -> Any:
     """Newton steps on the KKT system by GMRES, Armijo line search on ``f + μ‖c‖₁``.
 
     Args:
         problem: with ``hess``.
-        adaptive: keep the accuracy ``κ`` that a model reduction test asked for; else each iteration starts again from
-            ``kappa``, the same everywhere.
         tol: KKT residual to reach, > 0.
         maxiter: iterations, at least 1.
         max_seconds: > 0.
         mu: first weight of the constraints in the merit function, > 0.
-        kappa: GMRES ends at ``‖r‖₁ ≤ κ‖b‖₁``; in (0, 1).
-        armijo: share of the model's reduction that a step must bring; in (0, 1).
-        sigma: of the model reduction test; in (0, 1).
-        nu: factor by which a failed test raises ``μ``; ``κ`` falls by its square; > 1.
-        curvature_tol: the Hessian is shifted where the reduced Hessian's least eigenvalue is below it.
+        kappa: GMRES ends at first at ``‖r‖₁ ≤ κ‖b‖₁``, in (0, 1); a failed model reduction test lowers it for good.
 
     Returns:
         SciPy's OptimizeResult with ``x, lam, fun, kkt, optimality, constr_violation, nit, n_inner`` (products with the
@@ -71,12 +63,10 @@ def solve_sqp_l1_gmres(
     check_number("tol", tol, low=0, low_open=True)
     check_int("maxiter", maxiter, low=1)
     check_number("mu", mu, low=0, low_open=True)
-    for name, value in (("kappa", kappa), ("armijo", armijo), ("sigma", sigma)):
-        check_number(name, value, low=0, high=1, low_open=True, high_open=True)
-    check_number("nu", nu, low=1, low_open=True)
+    check_number("kappa", kappa, low=0, high=1, low_open=True, high_open=True)
     evals, limits = Evaluations(problem), Limits(maxiter=maxiter, max_seconds=max_seconds)
     lam = np.zeros(evals.m) if problem.lam0 is None else problem.lam0.copy()
-    first, detail, products = kappa, "", 0
+    detail, products = "", 0
     alphas: list[float] = []
     with np.errstate(all="ignore"):
         point = evals.start(problem.x0.copy(), lam)
@@ -89,22 +79,21 @@ def solve_sqp_l1_gmres(
             if status is not None:
                 break
             kkt = assemble(
-                evals.hessian(point), point.J, singular_tol=-math.inf, curvature_tol=curvature_tol, xi_B=0.1,
+                evals.hessian(point), point.J, singular_tol=-math.inf, curvature_tol=1e-6, xi_B=0.1,
                 rng=np.random.default_rng(0),
             )  # fmt: skip
             if kkt.A is None or not math.isfinite(kkt.a_norm):
                 status = Status.NOT_FINITE
                 break
-            kappa = kappa if adaptive else first
             step = _Step(point, kkt.A, limits)
             while True:
                 step.refine(kappa)
-                reduction, least = step.model_reduction(mu, sigma)
+                reduction, least = step.model_reduction(mu)
                 if reduction >= least or mu > MU_CAP or kappa < KAPPA_FLOOR:
                     break
-                mu, kappa = mu * nu, kappa / nu**2
+                mu, kappa = mu * NU, kappa / NU**2
             products += step.products
-            found = _line_search(evals, point, step.d, reduction, mu, armijo)
+            found = _line_search(evals, point, step.d, reduction, mu)
             if found is None:
                 status, detail = Status.STALLED, f"no decrease in {HALVINGS} halvings at iteration {len(alphas)}"
                 break
@@ -148,26 +137,24 @@ class _Step:
     def _residual(self) -> float:
         return float(np.abs(self.matrix @ self.d - self.b).sum())
 
-    def model_reduction(self, mu: float, sigma: float) -> tuple[float, float]:
+    def model_reduction(self, mu: float) -> tuple[float, float]:
         """What the step promises for ``f + μ‖c‖₁``, and what it must promise at least."""
         point, n = self.point, len(self.point.x)
         dx = self.d[:n]
         bend = max(0.5 * float(dx @ (self.matrix[:n, :n] @ dx)), 0.0)
         now = float(np.abs(point.c).sum())
         then = float(np.abs(point.J @ dx + point.c).sum())
-        return -float(point.g @ dx) - bend + mu * (now - then), sigma * mu * max(now, then - now)
+        return -float(point.g @ dx) - bend + mu * (now - then), SIGMA * mu * max(now, then - now)
 
 
-def _line_search(
-    evals: Evaluations, point: Point, d: Array, reduction: float, mu: float, armijo: float
-) -> tuple[float, Point] | None:
+def _line_search(evals: Evaluations, point: Point, d: Array, reduction: float, mu: float) -> tuple[float, Point] | None:
     n = len(point.x)
     value = point.f + mu * float(np.abs(point.c).sum())
     slack = 10 * np.finfo(float).eps * max(1.0, abs(value))
     alpha = 1.0
     for _ in range(HALVINGS):
         trial = evals.at(point.x + alpha * d[:n], point.lam + alpha * d[n:])
-        if trial.f + mu * float(np.abs(trial.c).sum()) <= value - armijo * alpha * reduction + slack:
+        if trial.f + mu * float(np.abs(trial.c).sum()) <= value - ARMIJO * alpha * reduction + slack:
             return alpha, trial
         alpha /= 2
     return None

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ..limits import Status
@@ -26,7 +25,6 @@ def sor(
     atol: float = 0.0,
     maxiter: int = 10_000,
     max_seconds: float | None = None,
-    symmetric: bool = False,
     callback: Callable[[Any], Any] | None = None,
 ) -> OptimizeResult:
     """Solve A x = b by successive over-relaxation.
@@ -46,7 +44,6 @@ def sor(
         atol: absolute tolerance, at least 0.
         maxiter: cap on the steps, at least 1.
         max_seconds: cap on the time, looked at every few hundredths of a second; None for none.
-        symmetric: follow each sweep by one in the opposite order; the two count as one step.
         callback: called with a copy of x after every step; a true result, or StopIteration, stops.
 
     Returns:
@@ -70,15 +67,14 @@ def sor(
     solve = Solve(
         A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, max_seconds=max_seconds, callback=callback
     )  # fmt: skip
-    return _Sweeps(solve, check_omega(omega), symmetric).run()
+    return _Sweeps(solve, check_omega(omega)).run()
 
 
 class _Sweeps:
     """One solve: ``x``, and the step that comes next."""
 
-    def __init__(self, solve: Solve, omega: float, symmetric: bool) -> None:
+    def __init__(self, solve: Solve, omega: float) -> None:
         self.solve, self.omega, self.x = solve, omega, solve.x
-        self.back = np.zeros(solve.matrix.n) if symmetric else None
         self.nit = self.passes = 0
 
     def run(self) -> OptimizeResult:
@@ -120,14 +116,10 @@ class _Sweeps:
 
     def advance(self, target: float) -> float:
         """Some steps in the compiled loop; returns the norm of the residual at ``x``."""
-        from .sweeps import sor_sweeps, symmetric_sweeps
+        from .sweeps import sor_sweeps
 
         count = self.solve.steps(self.nit)
-        fixed = self.solve.matrix.arrays, self.omega, self.x, self.step
-        if self.back is None:
-            done, square = sor_sweeps(*fixed, target * target, count)
-        else:
-            done, square = symmetric_sweeps(*fixed, self.back, target * target, count)
+        done, square = sor_sweeps(self.solve.matrix.arrays, self.omega, self.x, self.step, target * target, count)
         self.nit += done
         self.passes += done
         return math.sqrt(square)

@@ -1,4 +1,4 @@
-"""The set-valued part ``G`` of an inclusion: its resolvent, its domain, and a check that a resolvent is one."""
+"""The set-valued part ``G`` of an inclusion: its resolvent and its domain."""
 
 from __future__ import annotations
 
@@ -99,29 +99,3 @@ def _takes_two(function: Any) -> bool:
         return False
     needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(needed) == 2
-
-
-def check_nonexpansive(resolvent: Resolvent, u: Array, step: float, rng: np.random.Generator, pairs: int = 8) -> None:
-    """Raise ValueError if the resolvent moves some pair of points around ``u`` apart.
-
-    Args:
-        resolvent: as from :func:`as_resolvent`.
-        u: shape ``(dim,)``; the pairs lie at distances from 0.01 to 100 of it.
-        step: step that the resolvent is given.
-        rng: where the pairs come from.
-        pairs: how many.
-
-    Example:
-        >>> import numpy as np
-        >>> check_nonexpansive(lambda z, step: 2 * z, np.zeros(2), 1.0, np.random.default_rng(0))
-        Traceback (most recent call last):
-        ...
-        ValueError: resolvent must be nonexpansive, got two points at distance ... moved to distance ...
-    """
-    for scale in np.geomspace(0.01, 100.0, pairs):
-        a, b = (u + scale * rng.standard_normal(len(u)) for _ in range(2))
-        before, after = float(np.linalg.norm(a - b)), float(np.linalg.norm(resolvent(a, step) - resolvent(b, step)))
-        if not after <= before * (1 + 1e-9):
-            raise ValueError(
-                f"resolvent must be nonexpansive, got two points at distance {before:.6g} moved to distance {after:.6g}"
-            )

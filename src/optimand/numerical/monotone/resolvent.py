@@ -32,7 +32,6 @@ class VRForb(Stateful):
         p: probability of renewing ``w``, in (0, 1]; by default ``1/n``.
         c: in ``tau = c √p / (L + 1/eta)``, > 0. The analysis has 1/2; 1, the default where ``p <= 0.1``, is
             twice as fast and converged throughout.
-        L: mean-square Lipschitz constant of ``F``; by default the operator's.
         deterministic: use all components in each iteration, ``p = 1``.
         backtrack: double ``L`` when the components drawn between two renewals change faster than it says (general
             operators only: games know theirs).
@@ -61,7 +60,6 @@ class VRForb(Stateful):
         *,
         p: float | None = None,
         c: float | None = None,
-        L: float | None = None,
         deterministic: bool = False,
         backtrack: bool = False,
     ) -> None:
@@ -74,9 +72,9 @@ class VRForb(Stateful):
         default = 1.0 if deterministic else 1.0 / op.n_effective
         self.p = default if p is None else check_number("p", p, low=0, low_open=True, high=1)
         self.c = (1.0 if self.p <= 0.1 else 0.5) if c is None else check_number("c", c, low=0, low_open=True)
-        known = (op.L if deterministic else op.L_mean) if L is None else L
+        known = op.L if deterministic else op.L_mean
         if known is None:
-            raise ValueError("L must be given, or the operator's L_mean (estimate_constants finds one), got neither")
+            raise ValueError("the operator must know L_mean (estimate_constants finds one), got one that does not")
         self.L = check_number("L", known, low=0, low_open=True)
         self.steps = 0
         self.thresholds = np.zeros(2)

@@ -83,17 +83,6 @@ def svm(data: str = "breast_cancer", ridge: float = 0.01) -> BilinearOperator:
     return BilinearOperator(rows, np.full(n, -bound), ridge, Free(), Box(0.0, bound))
 
 
-def hinge_objective(op: BilinearOperator, w: Array) -> float:
-    """The SVM's objective at weights ``w``: mean hinge loss plus ridge term.
-
-    Example:
-        >>> round(hinge_objective(svm(), np.zeros(31)), 12)
-        1.0
-    """
-    scale = math.sqrt(op.shape[0])
-    return float(np.maximum(scale * (op.A @ w - op.b), 0).mean() + 0.5 * op.ridge * w @ w)
-
-
 def robust_least_squares(data: str = "diabetes", rho: float = 1.0) -> BilinearOperator:
     """Least squares under the worst change of the data by a matrix of Frobenius norm ``rho √n``.
 

@@ -16,7 +16,6 @@ from optimand.numerical.limits import Limits, Status, message
 
 from .base import InclusionMethod, checked_start
 from .constants import choose_method, estimate_constants
-from .domain import check_nonexpansive
 from .operators import Array, FiniteSumOperator
 
 METHODS: dict[str, tuple[str, str]] = {
@@ -100,7 +99,7 @@ def solve_inclusion(
     tol: float = 1e-3, criterion: str = "residual", max_oracle_calls: float | None = None,
     maxiter: int | None = None, max_seconds: float | None = None, step: float | None = None, rng: Any = 0,
     callback: Callable[[Array], Any] | None = None, state: Mapping[str, Any] | None = None,
-    restart: float | None = None, check_every: int | None = None, debug: bool = False, **options: Any,
+    restart: float | None = None, check_every: int | None = None, **options: Any,
 ) -> OptimizeResult:  # fmt: skip
     """Find u with ``0 in F(u) + G(u)`` for monotone ``F``: variational inequalities, saddle points, games.
 
@@ -123,7 +122,6 @@ def solve_inclusion(
         restart: None; a whole number, make the current point the anchor every so many steps; or a number in (0, 1),
             do so whenever the criterion has fallen by that factor. Helps in games; beyond the paper.
         check_every: steps between tests of the criterion; by default the method's.
-        debug: first check on random pairs that the resolvent is nonexpansive.
         options: further arguments of the method's class.
 
     Returns:
@@ -159,8 +157,6 @@ def solve_inclusion(
     rng = np.random.default_rng(rng)
     before = op.calls
     run = make_method(method, op, u0, resolvent, rng, **options)
-    if debug:
-        check_nonexpansive(run.resolvent, run.u, getattr(run, "eta", 1.0), np.random.default_rng(0))
     watch = _Watch(run, criterion, tol, restart, run._calls_before - before)
     if state is not None:
         run.load_state_dict(state)

@@ -125,8 +125,8 @@ def monotone() -> Finding:
 def many_solutions() -> Finding:
     """The penalty gradient on a lower level with many solutions, and the pseudo-inverse formula."""
     from optimand.numerical.bilevel.implicit import limit_hypergradient
-    from optimand.numerical.bilevel.noisy import ManySolutions
     from optimand.numerical.bilevel.penalty import hypergradient
+    from optimand.papers.bilevel_penalty.noisy import ManySolutions
 
     x, start = np.array([3.0]), np.zeros((1, 2))
     found = [float(hypergradient(ManySolutions(), x, s, start).grad[0]) for s in (1.0, 0.1, 0.01)]
@@ -161,7 +161,7 @@ def discontinuous() -> Finding:
 
 def variance_reduction() -> Finding:
     """Error of the estimate of the x-gradient with and without momentum, for two kinds of noise."""
-    from optimand.numerical.bilevel.noisy import noisy_runs
+    from optimand.papers.bilevel_penalty.noisy import noisy_runs
 
     texts, holds = [], True
     for noise in ("independent", "paired"):
@@ -176,7 +176,7 @@ def variance_reduction() -> Finding:
 
 def single_loop_converges() -> Finding:
     """Distance to the solution after 20 000 steps of the single loop without noise."""
-    from optimand.numerical.bilevel.noisy import noisy_runs
+    from optimand.papers.bilevel_penalty.noisy import noisy_runs
 
     final, _ = noisy_runs(True, "none", runs=1)
     return Finding(

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ...core.projections import Box
-from .oracle import PairedOracle
-from .schedules import single_loop_schedules
-from .single_loop import SingleLoop
+from optimand.core.projections import Box
+from optimand.numerical.bilevel.oracle import PairedOracle
+from optimand.numerical.bilevel.single_loop import SingleLoop
 
 Array = Any
 TARGET = np.array([1.0, -2.0])
@@ -110,10 +109,16 @@ def noisy_runs(
         >>> bool(final[0] < 0.3)
         True
     """
-    sigma, alpha, eta = single_loop_schedules()
+
+    def sigma(k: int) -> float:
+        return max(1e-3, 0.3 * k**-0.2)
+
+    def eta(k: int) -> float:
+        return min(1.0, 4.0 * k**-0.8)
+
     solver = SingleLoop(
         ManySolutions(), np.full(runs, 3.0), np.zeros((runs, 2)), Box(-4.0, 4.0), Box(-5.0, 5.0),
-        sigma=sigma, alpha=alpha, gamma=0.2, eta=eta if momentum else 1.0, rng=seed,
+        sigma=sigma, alpha=lambda k: 0.3 * (k + 10) ** -0.6, gamma=0.2, eta=eta if momentum else 1.0, rng=seed,
         sample=None if noise == "none" else noise_sampler(runs, noise == "paired"),
     )  # fmt: skip
     squares = np.zeros(runs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from optimand.core.catalog import problem
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int
@@ -25,7 +27,7 @@ def equality(name: str = "hs77") -> ConstrainedProblem:
     return ConstrainedProblem(
         name=f"equality:name={found.name.lower()}",
         summary=f"{found.name}: {variables} variables, {equations} equations",
-        make=_Named((found.name,)),
+        make=partial(_named, (found.name,)),
         budget=300,
     )
 
@@ -41,7 +43,7 @@ def equality_set(which: str = "cutest") -> ConstrainedProblem:
     return ConstrainedProblem(
         name=f"equality-set:which={which}",
         summary=f"{len(members)} problems of 2 to 100 variables; oracle calls are counted on each",
-        make=_Named(members),
+        make=partial(_named, members),
         budget=1000,
         metric="unsolved",
         target=0.05,
@@ -62,7 +64,7 @@ def logistic_sphere(data: str = "breast-cancer") -> ConstrainedProblem:
     return ConstrainedProblem(
         name=f"logistic-sphere:data={data}",
         summary=f"logistic regression on {data}, 10 random linear equations and ‖w‖ = 1, drawn by the seed",
-        make=_Logistic(data),
+        make=partial(_logistic, data),
         budget=500,
     )
 
@@ -78,33 +80,21 @@ def poisson(n: int = 3) -> ConstrainedProblem:
     return ConstrainedProblem(
         name=f"poisson-control:n={n}",
         summary=f"{2 * n * n} variables, {n * n} sparse linear equations, quadratic objective",
-        make=_Poisson(n),
+        make=partial(_poisson, n),
         budget=500,
     )
 
 
-class _Named:
-    """Makes problems of the collection: an object rather than a lambda, so that problems can be sent to workers."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-
-    def __call__(self, seed: SeedTree) -> list[EqualityProblem]:
-        # the standard starts: nothing is drawn
-        return [collection.equality_problem(name) for name in self.names]
+# Functions at the top, so that problems can be sent to workers.
 
 
-class _Logistic:
-    def __init__(self, data: str) -> None:
-        self.data = data
-
-    def __call__(self, seed: SeedTree) -> list[EqualityProblem]:
-        return [logistic.constrained_logistic(self.data, seed.child("data").integer())]
+def _named(members: tuple[str, ...], seed: SeedTree) -> list[EqualityProblem]:
+    return [collection.equality_problem(name) for name in members]  # the standard starts: nothing is drawn
 
 
-class _Poisson:
-    def __init__(self, n: int) -> None:
-        self.n = n
+def _logistic(data: str, seed: SeedTree) -> list[EqualityProblem]:
+    return [logistic.constrained_logistic(data, seed.child("data").integer())]
 
-    def __call__(self, seed: SeedTree) -> list[EqualityProblem]:
-        return [pde.poisson_control(self.n)]
+
+def _poisson(n: int, seed: SeedTree) -> list[EqualityProblem]:
+    return [pde.poisson_control(n)]

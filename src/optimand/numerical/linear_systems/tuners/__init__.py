@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .base import FixedOmega as FixedOmega
     from .base import OmegaTuner as OmegaTuner
     from .chebcb import ChebCB as ChebCB
-    from .fixed import FixedOmega as FixedOmega
     from .tsallis import BinnedBandit as BinnedBandit
     from .tsallis import TsallisINF as TsallisINF
 

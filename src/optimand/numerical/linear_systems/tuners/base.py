@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,9 @@ class OmegaTuner(ABC):
 
     A second ``ask`` without a ``tell`` forgets the first, as when a solve was broken off.
     """
+
+    # The arrays that hold what was learned and what the pending arm needs, by their names without the underscore.
+    _kept: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class OmegaTuner(ABC):
 
     def policy(self, context: float | None = None) -> float:
         """The value that looks best now, without exploring."""
-        return float(self.arms[self._greedy(self._located(context))])
+        return float(self.arms[int(np.argmin(self._estimates(self._located(context))))])
 
     def probabilities(self, context: float | None = None) -> Array:
         """The probability of each arm in the next :meth:`ask`; shape ``(arms,)``, sums to 1."""
@@ -148,16 +151,44 @@ class OmegaTuner(ABC):
         """Take in the cost of an arm."""
 
     @abstractmethod
-    def _greedy(self, context: float) -> int:
-        """The arm that looks best."""
+    def _estimates(self, context: float) -> Array:
+        """What the arms seem to cost, up to scale."""
 
     @abstractmethod
     def _distribution(self, context: float) -> Array:
         """The probabilities of the arms, in a new array."""
 
-    @abstractmethod
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays that hold what was learned and what the pending arm needs."""
+        return {name: getattr(self, f"_{name}") for name in self._kept}
+
+
+class FixedOmega(OmegaTuner):
+    """Always the same omega: the baseline, and a place to start from.
+
+    Args:
+        omega: the value.
+
+    Example:
+        >>> tuner = FixedOmega(1.5)
+        >>> tuner.ask(context=0.3)
+        1.5
+        >>> tuner.tell(12)
+    """
+
+    def __init__(self, omega: float) -> None:
+        super().__init__([omega], rng=0)
+
+    def _choose(self, context: float) -> int:
+        return 0
+
+    def _learn(self, arm: int, cost: float) -> None:
+        pass
+
+    def _estimates(self, context: float) -> Array:
+        return np.zeros(1)
+
+    def _distribution(self, context: float) -> Array:
+        return np.ones(1)
 
 
 def _checked_arms(arms: ArrayLike) -> Array:

@@ -7,10 +7,9 @@ products, so that the work of a round does not grow with the rounds.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from optimand.core.compiled import compiled
 from optimand.core.validation import check_int
@@ -155,6 +154,8 @@ class ChebCB(OmegaTuner):
         (1.9, 1.0)
     """
 
+    _kept = ("theta", "gram", "cross", "square", "numbers", "features")
+
     def __init__(
         self,
         arms: ArrayLike | None = None,
@@ -185,14 +186,14 @@ class ChebCB(OmegaTuner):
 
     def predicted_cost(self, context: float) -> Array:
         """The cost that the fits predict for each arm; shape ``(arms,)``. An arm never tried has ``least_cost``."""
-        return self._predicted(self._located(context)) * self._numbers[SCALE] + self.least_cost
+        return self._estimates(self._located(context)) * self._numbers[SCALE] + self.least_cost
 
     def _position(self, context: float) -> float:
         assert self.context_bounds is not None
         low, high = self.context_bounds
         return 2.0 * (context - low) / (high - low) - 1.0
 
-    def _predicted(self, context: float) -> Array:
+    def _estimates(self, context: float) -> Array:
         predicted = np.empty(self.arms.size)
         predict(self._theta, self._position(context), np.empty(self.coefficients), predicted)
         return predicted
@@ -209,20 +210,7 @@ class ChebCB(OmegaTuner):
             self._theta, self._numbers,
         )  # fmt: skip
 
-    def _greedy(self, context: float) -> int:
-        return int(np.argmin(self._predicted(context)))
-
     def _distribution(self, context: float) -> Array:
         weights = np.empty(self.arms.size)
-        square_cb(self._predicted(context), self.eta, weights)
+        square_cb(self._estimates(context), self.eta, weights)
         return weights
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {
-            "theta": self._theta,
-            "gram": self._gram,
-            "cross": self._cross,
-            "square": self._square,
-            "numbers": self._numbers,
-            "features": self._features,
-        }

@@ -6,10 +6,9 @@ Khodak, Chow, Balcan and Talwalkar, "Learning to Relax" (arXiv 2310.02246), with
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from optimand.core.compiled import compiled
 from optimand.core.validation import check_int
@@ -107,6 +106,8 @@ class TsallisINF(OmegaTuner):
         (1.5, True)
     """
 
+    _kept = ("losses", "totals", "rounds", "weights", "asked")
+
     def __init__(
         self,
         arms: ArrayLike | None = None,
@@ -145,22 +146,13 @@ class TsallisINF(OmegaTuner):
         self._rounds[row] += 1.0
         self._losses[row, arm] += (cost - self.least_cost) / self._weights[arm]
 
-    def _greedy(self, context: float) -> int:
-        return int(np.argmin(self._losses[self._row(context)]))
+    def _estimates(self, context: float) -> Array:
+        return self._losses[self._row(context)]
 
     def _distribution(self, context: float) -> Array:
         row, weights = self._row(context), np.empty(self.arms.size)
         tsallis_weights(self._losses[row], self._scale(row), self._rounds[row] + 1.0, weights)
         return weights
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {
-            "losses": self._losses,
-            "totals": self._totals,
-            "rounds": self._rounds,
-            "weights": self._weights,
-            "asked": self._asked,
-        }
 
 
 class BinnedBandit(TsallisINF):
