@@ -47,8 +47,16 @@ def test_page_follows_its_expected_recursion():
     assert (np.abs(np.mean(draws, axis=0) - expected) <= 3 * error).all()
 
 
-def test_page_without_replacement_and_whole_batches_is_exact():
-    op, page = Sum(6), Page(6, batch=6, probability=lambda k: 0.0, rng=0, replace=False)
+def test_page_with_whole_batches_is_exact():
+    class Whole:
+        def random(self):
+            return 1.0  # never afresh
+
+        def integers(self, n, size):
+            return np.arange(n)
+
+    op, page = Sum(6), Page(6, batch=6)
+    page.rng = Whole()
     for k in range(5):
         u = np.array([k * 0.7])
         np.testing.assert_allclose(page.step(op, u), op.full(u), atol=1e-12)
@@ -84,7 +92,7 @@ def test_storm_forgets_at_its_rate():
 
 def test_bad_estimators():
     with pytest.raises(ValueError, match="batch"):
-        Page(4, batch=5, replace=False)
+        Page(4, batch=0)
     with pytest.raises(ValueError, match="n must be"):
         Page(0)
 

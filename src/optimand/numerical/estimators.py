@@ -8,7 +8,6 @@ does, and forgets old estimates at a rate instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,11 +39,10 @@ class Page(Stateful):
     Args:
         n: number of components.
         batch: size of the mini-batches; by default the root of ``n``, rounded up.
-        probability: ``k -> p_k`` in [0, 1] for ``k >= 1``; by default ``4/(k + 5)`` up to ``k = √n`` and
-            ``4/(√n + 5)`` from there on, the schedule that the Halpern iteration is analyzed with.
         rng: seed or generator.
-        replace: whether a component may be drawn twice in a batch.
 
+    ``p_k`` is ``4/(k + 5)`` up to ``k = √n`` and ``4/(√n + 5)`` from there on, the schedule that the Halpern iteration
+    is analyzed with. In a batch a component may be drawn twice.
     The points that are passed to :meth:`step` are kept, not copied: they must not be changed in place.
 
     Reference: Li, Bao, Zhang, Richtárik, "PAGE", ICML 2021, Algorithm 1; the schedule: Cai, Alacaoglu, Diakonikolas,
@@ -61,28 +59,17 @@ class Page(Stateful):
 
     _state = ("k", "estimate", "previous", "rng")
 
-    def __init__(
-        self,
-        n: int,
-        batch: int | None = None,
-        probability: Callable[[int], float] | None = None,
-        rng: Any = None,
-        replace: bool = True,
-    ) -> None:
+    def __init__(self, n: int, batch: int | None = None, rng: Any = None) -> None:
         self.n = check_int("n", n, low=1)
         self.batch = math.isqrt(n - 1) + 1 if batch is None else check_int("batch", batch, low=1)
-        if not replace and self.batch > n:
-            raise ValueError(f"batch must be at most n = {n} without replacement, got {batch}")
-        self.replace = bool(replace)
         self.rng = np.random.default_rng(rng)
-        self.probability = self._paper_schedule if probability is None else probability
         self.k = 0
         self.estimate: Array | None = None
         self.previous: Array | None = None
 
-    def _paper_schedule(self, k: int) -> float:
-        root = math.sqrt(self.n)
-        return min(1.0, 4 / (min(float(k), root) + 5))
+    def probability(self, k: int) -> float:
+        """That of starting afresh in step ``k >= 1``."""
+        return min(1.0, 4 / (min(float(k), math.sqrt(self.n)) + 5))
 
     def step(self, op: Any, u: Array) -> Array:
         """The estimate at ``u``; costs ``n`` evaluations of components, or two for each of a mini-batch.
@@ -92,10 +79,7 @@ class Page(Stateful):
         if self.k == 0 or self.rng.random() < self.probability(self.k):
             self.estimate = op.full(u)
         else:
-            if self.replace:
-                idx = self.rng.integers(self.n, size=self.batch)
-            else:
-                idx = self.rng.choice(self.n, size=self.batch, replace=False)
+            idx = self.rng.integers(self.n, size=self.batch)
             self.estimate = storm(self.estimate, op.batch(u, idx), op.batch(self.previous, idx), 0.0)
         self.previous = u
         self.k += 1

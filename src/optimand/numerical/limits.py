@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from enum import IntEnum
+from typing import Any
 
 from ..core.validation import check_int, check_number
 
@@ -47,6 +49,19 @@ def message(status: Status, detail: str = "") -> str:
         'a matrix is singular to working accuracy (the Jacobian at iteration 3)'
     """
     return f"{MESSAGES[status]} ({detail})" if detail else MESSAGES[status]
+
+
+def stops(callback: Callable[..., Any], *args: Any, **named: Any) -> bool:
+    """Whether a callback, called so, ends the run: by a true result, or by StopIteration.
+
+    Example:
+        >>> stops(lambda x: x > 1, 2), stops(lambda x: None, 2)
+        (True, False)
+    """
+    try:
+        return bool(callback(*args, **named))
+    except StopIteration:
+        return True
 
 
 class Limits:

@@ -125,7 +125,9 @@ def test_adversarially_robust_logistic_regression():
         return torch.nn.functional.softplus(-labels * (x @ w) + (reach * shift * w).sum()).mean() + 0.01 * w @ w
 
     def worst(w):
-        return torch.nn.functional.softplus(-labels * (x @ w) + (reach * w).abs().sum()).mean() + 0.01 * w @ w
+        """Of one weight vector, or of many in rows."""
+        margins = -labels * (w @ x.T) + (reach * w).abs().sum(-1, keepdim=True)
+        return torch.nn.functional.softplus(margins).mean(-1) + 0.01 * (w * w).sum(-1)
 
     w, p = parameter(0.0, 0.0), torch.nn.Parameter(torch.full((80, 2), 0.5, dtype=torch.float64))
 
@@ -139,7 +141,7 @@ def test_adversarially_robust_logistic_regression():
         optimizer.step(closure)
     # the smallest worst case, by a grid that is fine near its minimum
     grid = torch.cartesian_prod(torch.linspace(-1, 4, 201), torch.linspace(-1, 6, 281)).double()
-    best = min(worst(g).item() for g in grid)
+    best = worst(grid).min().item()
     plain = parameter(0.0, 0.0)
     fit = torch.optim.LBFGS([plain], max_iter=100)
 

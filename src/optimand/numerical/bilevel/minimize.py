@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from ...core.validation import check_choice, check_int, check_number
-from ..limits import Limits, Status, message
+from ..limits import Limits, Status, message, stops
 from .diagnostics import (
     GROWTH_LIMIT,
     NO_DEPENDENCE,
@@ -115,7 +115,11 @@ def bilevel_minimize(
         >>> round(float(found.x), 3), round(float(found.z), 3), found.success
         (0.444, 0.889, True)
     """
-    _check(method, tol, maxiter, alpha, sample)
+    check_choice("method", method, METHODS)
+    check_number("tol", tol, low=0)
+    check_int("maxiter", maxiter, low=1)
+    if sample is not None and isinstance(alpha, str):
+        raise ValueError("alpha must be a number or a function of the step with sample, got 'auto'")
     limits = Limits(maxiter, max_seconds, max_calls)
     oracle, x0, y0 = _oracle(f, g, x0, y0, autodiff, sample is not None)
     common = {"sigma": sigma, "alpha": alpha, "gamma": gamma, "sample": sample, "rng": rng}
@@ -123,14 +127,6 @@ def bilevel_minimize(
     solver = _solver(method, (oracle, x0, y0, project_x, project_y), common, double, eta)
     status, detail = _loop(solver, limits, tol, callback)
     return _result(solver, status, detail, tol, check_growth and sample is None, limits)
-
-
-def _check(method: str, tol: float, maxiter: int, alpha: Any, sample: Any) -> None:
-    check_choice("method", method, METHODS)
-    check_number("tol", tol, low=0)
-    check_int("maxiter", maxiter, low=1)
-    if sample is not None and isinstance(alpha, str):
-        raise ValueError("alpha must be a number or a function of the step with sample, got 'auto'")
 
 
 def _solver(
@@ -159,7 +155,7 @@ def _loop(
                 solver.step()
         except FloatingPointError as error:
             return Status.NOT_FINITE, f"{error}; if it diverges: project_x, or a smaller alpha"
-        if callback is not None and _stops(callback, solver):
+        if callback is not None and stops(callback, solver):
             return Status.STOPPED, ""
         # The step's own mapping is cheap, but of the point before and perhaps of a batch: it only says when to look.
         if solver.mapping <= tol and _diagnosis(solver).stationary(tol, solver.sigma(solver.k)):
@@ -174,13 +170,6 @@ def _diagnosis(solver: PenaltyMethod) -> Any:
         solver.oracle, solver.x, solver.y, solver.z, solver.sigma(k), solver.project_x, solver.project_y,
         alpha=alpha, gamma=gamma,
     )  # fmt: skip
-
-
-def _stops(callback: Callable[[PenaltyMethod], Any], solver: PenaltyMethod) -> bool:
-    try:
-        return bool(callback(solver))
-    except StopIteration:
-        return True
 
 
 def _result(

@@ -16,6 +16,8 @@ from .oracle import PairedOracle
 Array = Any
 Schedule = Callable[[int], float]
 AUTO = "auto"
+REFRESH = 10  # steps from one look at the curvature to the next
+LENGTH = 1e-4  # of differences of gradients, relative to the points', at least that
 REACH = 1.0  # an automatic upper step moves x by at most this times 1 + ‖x‖
 
 
@@ -114,7 +116,6 @@ class Curvature(Stateful):
 
     Args:
         rounds: differences at the first look; every later one goes on from the last directions with one more.
-        size: length of the differences relative to the points', at least ``size``.
         rng: seed or generator of directions, drawn at the start and where one has come to nothing.
 
     Attributes:
@@ -128,8 +129,8 @@ class Curvature(Stateful):
 
     _state = ("values", "directions", "rng")
 
-    def __init__(self, rounds: int = 10, size: float = 1e-4, rng: Any = 0) -> None:
-        self.rounds, self.size, self.rng = rounds, size, np.random.default_rng(rng)
+    def __init__(self, rounds: int = 10, rng: Any = 0) -> None:
+        self.rounds, self.rng = rounds, np.random.default_rng(rng)
         self.values: list[float] = []
         self.directions: list[Array] | None = None
 
@@ -144,7 +145,7 @@ class Curvature(Stateful):
         directions = self.directions or [np.zeros(np.shape(p)) for p in points]
         # A function that was flat so far may be curved here: its direction is drawn anew.
         directions = [d if 0 < _norm(d) < math.inf else self.rng.normal(size=np.shape(d)) for d in directions]
-        base, length = gradients(list(points)), self.size * max(1.0, *map(_norm, points))
+        base, length = gradients(list(points)), LENGTH * max(1.0, *map(_norm, points))
         for _ in range(rounds):
             ahead = [
                 p + d * (length / _norm(d)) if 0 < _norm(d) < math.inf else p
@@ -164,11 +165,10 @@ class LowerStep(Stateful):
 
     Args:
         gamma: a number > 0, or ``"auto"``: a look at the :class:`Curvature` of both lower objectives at the start and
-            every ``refresh`` steps. As it is that of ``sigma f + g``, the step shrinks with
+            every ten steps. As it is that of ``sigma f + g``, the step shrinks with
             ``1 + sigma L_f / L_g`` as it must.
         rho: prox parameter, whose curvature 1/rho is added.
         share: what replaces 0.8.
-        refresh: steps from one look at the curvature to the next.
 
     Raises:
         TypeError, ValueError: ``gamma`` is neither.
@@ -180,21 +180,20 @@ class LowerStep(Stateful):
 
     _state = ("value", "curvature")
 
-    def __init__(self, gamma: Any, rho: float = math.inf, share: float = 0.8, refresh: int = 10) -> None:
+    def __init__(self, gamma: Any, rho: float = math.inf, share: float = 0.8) -> None:
         self.auto = isinstance(gamma, str)
         if self.auto and gamma != AUTO:
             raise ValueError(f"gamma must be a number or 'auto', got {gamma!r}")
         self.value = math.nan if self.auto else as_schedule("gamma", gamma)(1)
         self.rho = rho
         self.share = check_number("share", share, low=0, low_open=True)
-        self.refresh = refresh
         self.curvature = Curvature()
 
     def update(
         self, k: int, oracle: PairedOracle, x: Array, y: Array, z: Array, sigma: float, draw: Callable[[], Any]
     ) -> float:
         """The step size at step ``k`` >= 1; where it is automatic, draws samples for a look when it is time for one."""
-        if self.auto and (self.curvature.directions is None or k % self.refresh == 0):
+        if self.auto and (self.curvature.directions is None or k % REFRESH == 0):
             batch = draw()
             curvature = self.curvature.look(lambda points: oracle.lower(x, points[0], points[1], sigma, batch), [y, z])
             self.value = step_of(curvature, self.share, self.rho)

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...core.validation import check_number
 from .diagnostics import NO_DEPENDENCE
 from .oracle import checked_projection
-from .schedules import step_of
+from .schedules import REFRESH, step_of
 
 Tensors = list[Tensor]
 ZEROS = 5  # so many x-gradients in a row that are exactly zero are taken for a missing dependence
@@ -281,28 +280,25 @@ class CurvatureStep:
     """A step of 0.8 over the largest curvature of both lower objectives seen so far.
 
     Power iteration on differences of gradients at y and at z: ten rounds at the start, one with the last directions
-    every ``refresh`` calls from then on. The first directions come from a generator of its own.
+    every tenth call from then on. The first directions come from a generator of its own.
 
     Args:
         pair: evaluates gradients.
         rho: prox parameter, whose curvature 1/rho is added.
-        share: what replaces 0.8.
-        refresh: calls from one look at the curvature to the next.
     """
 
-    def __init__(self, pair: PairedLosses, rho: float = math.inf, share: float = 0.8, refresh: int = 10) -> None:
+    def __init__(self, pair: PairedLosses, rho: float = math.inf) -> None:
         self.pair, self.rho = pair, rho
-        self.share, self.refresh = check_number("share", share, low=0, low_open=True), refresh
         self.value, self.curvature, self.calls = math.nan, 0.0, 0
         self.directions: tuple[Tensors, Tensors] | None = None
 
     def update(self, k: int, sigma: float, f: Closure, g: Closure, draw: Callable[[], Any]) -> float:
         """The step size; where it is time for a look at the curvature, with samples that are drawn for it."""
         self.calls += 1
-        if self.directions is None or (self.calls - 1) % self.refresh == 0:
+        if self.directions is None or (self.calls - 1) % REFRESH == 0:
             with buffers_kept(self.pair.modules):
                 self._look(k, sigma, f, g, draw())
-            self.value = step_of(self.curvature, self.share, self.rho)
+            self.value = step_of(self.curvature, rho=self.rho)
         return self.value
 
     def _look(self, k: int, sigma: float, f: Closure, g: Closure, samples: Any) -> None:

@@ -122,18 +122,6 @@ def dense_constraints(cons: Callable[[Array], Array], jac: Callable[[Array], Any
     return {"type": "eq", "fun": cons, "jac": dense}
 
 
-def _judged(problem: EqualityProblem, found: Any) -> Any:
-    x = np.asarray(found.x, dtype=np.float64)
-    return finished(
-        problem,
-        x,
-        success=bool(found.success),
-        status=int(found.status),
-        message=str(found.message),
-        nit=int(found.nit),
-    )
-
-
 def solve_slsqp(
     problem: EqualityProblem, *, ftol: float = 1e-12, maxiter: int = 500, max_seconds: float = _SECONDS
 ) -> Any:
@@ -163,7 +151,10 @@ def solve_slsqp(
         "SLSQP", problem.fun, problem.x0, jac=problem.grad, constraints=dense_constraints(problem.cons, problem.jac),
         options={"ftol": ftol, "maxiter": maxiter}, max_seconds=max_seconds,
     )  # fmt: skip
-    return _judged(problem, found)
+    return finished(
+        problem, np.asarray(found.x, dtype=np.float64), success=bool(found.success), status=int(found.status),
+        message=str(found.message), nit=int(found.nit),
+    )  # fmt: skip
 
 
 def solve_ipopt(

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from optimand.core.validation import suggest
-from optimand.numerical.limits import Limits, Status, message
+from optimand.numerical.limits import Limits, Status, message, stops
 
 from .adasketch import AdaSketchNewton, Settings
 from .interop import build_problem
@@ -68,16 +68,11 @@ def _after_iteration(callback: Callable[..., Any]) -> Callable[[AdaSketchNewton]
         whole = False
 
     def call(solver: AdaSketchNewton) -> bool:
-        try:
-            if whole:
-                point = solver.point
-                found = OptimizeResult(
-                    x=point.x.copy(), fun=point.f, lam=point.lam.copy(), kkt=point.kkt, nit=solver.nit
-                )  # type: ignore[call-arg]
-                return bool(callback(intermediate_result=found))
-            return bool(callback(solver.point.x.copy()))
-        except StopIteration:
-            return True
+        point = solver.point
+        if not whole:
+            return stops(callback, point.x.copy())
+        found = OptimizeResult(x=point.x.copy(), fun=point.f, lam=point.lam.copy(), kkt=point.kkt, nit=solver.nit)  # type: ignore[call-arg]
+        return stops(callback, intermediate_result=found)
 
     return call
 

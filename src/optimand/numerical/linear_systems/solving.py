@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.validation import check_int, check_number
-from ..limits import Limits, Status, message
+from ..limits import Limits, Status, message, stops
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -99,12 +99,8 @@ class Solve:
 
     def ended(self, nit: int, x: Vector) -> Status | None:
         """Whether the callback or a limit ends it after ``nit`` steps at ``x``."""
-        if self.callback is not None:
-            try:
-                if self.callback(self.unscaled(x)):
-                    return Status.STOPPED
-            except StopIteration:
-                return Status.STOPPED
+        if self.callback is not None and stops(self.callback, self.unscaled(x)):
+            return Status.STOPPED
         return self.limits.reached(nit)
 
     def unscaled(self, x: Vector) -> Vector:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,7 +82,6 @@ class CocoerciveHalpern(OneStepHalpern):
         step: eta > 0; by default ``1/(4 L_cocoercive)``, for which the guarantee is stated. Up to 8 times that worked
             on the examples of the documentation.
         batch: components a batch; by default ``⌈√n⌉``.
-        probability: ``k -> p_k`` of a full evaluation; by default ``4/(k + 5)``, constant from ``k = √n`` on.
         backtrack: halve the step whenever a batch changes faster than ``L_cocoercive`` (``1/(4 step)`` if unknown)
             allows.
 
@@ -114,14 +112,13 @@ class CocoerciveHalpern(OneStepHalpern):
         *args: Any,
         step: float | None = None,
         batch: int | None = None,
-        probability: Callable[[int], float] | None = None,
         backtrack: bool = False,
         **given: Any,
     ) -> None:
         super().__init__(*args, step=step, **given)
         op = self.op
         self.check_every = math.isqrt(op.n - 1) + 1
-        self.estimator = Page(op.n, batch, probability, self.rng)
+        self.estimator = Page(op.n, batch, self.rng)
         self.backtrack = bool(backtrack)
         known = op.L_cocoercive
         self.L = 0.25 / self.eta if known is None or known == math.inf else known

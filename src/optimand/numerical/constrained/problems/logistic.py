@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from optimand.core.validation import OptimandError, check_choice, check_int
 from optimand.data import load
@@ -71,7 +72,7 @@ def logistic_on_sphere(features: Array, labels: Array, a: Array, b: Array, name:
         return float(np.logaddexp(0, -(signed @ w)).mean())
 
     def grad(w: Array) -> Array:
-        return -signed.T @ _sigmoid(-(signed @ w)) / count
+        return -signed.T @ expit(-(signed @ w)) / count
 
     def cons(w: Array) -> Array:
         return np.append(a @ w - b, w @ w - 1)
@@ -80,7 +81,7 @@ def logistic_on_sphere(features: Array, labels: Array, a: Array, b: Array, name:
         return np.vstack([a, 2 * w])
 
     def curvature(w: Array) -> Array:
-        share = _sigmoid(signed @ w)
+        share = expit(signed @ w)
         return share * (1 - share) / count
 
     def hess(w: Array, lam: Array) -> Array:
@@ -94,12 +95,6 @@ def logistic_on_sphere(features: Array, labels: Array, a: Array, b: Array, name:
         fun=fun, grad=grad, cons=cons, jac=jac, hess=hess, hessp=hessp,
         x0=np.ones(d), lam0=np.ones(k + 1), name=name, f_star=None,
     )  # fmt: skip
-
-
-def _sigmoid(z: Array) -> Array:
-    from scipy.special import expit
-
-    return np.asarray(expit(z))
 
 
 def _equations(d: int, seed: int) -> tuple[Array, Array]:

@@ -20,6 +20,8 @@ MINIMA = {3: 9.644442051811629, 6: 41.00403519940437, 8: 74.09302232832393}
 def poisson_control(n: int = 3, weight: float = 0.1) -> EqualityProblem:
     """``min ½‖u - û‖² + (weight/2)‖z‖²`` subject to ``Δ_h u + z = 0`` on the interior of an ``n x n`` grid.
 
+    The wanted state is ``û_ij = sin(4 + a_i) + cos(3 + a_j)`` with ``a_i = (i - (n + 1)/2) / (10 √15)``, i from 1.
+
     Args:
         n: interior grid points in each direction; the problem has ``2n²`` variables ``(u; z)`` and ``n²`` equations.
         weight: price of the control ``z``, > 0; 0.1 in the paper.
@@ -51,7 +53,9 @@ def poisson_control(n: int = 3, weight: float = 0.1) -> EqualityProblem:
     jacobian = sparse.csr_array(sparse.hstack([laplacian, sparse.eye_array(size)]))
     scale = np.append(np.ones(size), np.full(size, weight))
     hessian = sparse.csr_array(sparse.diags_array(scale))
-    wanted = np.append(wanted_state(n), np.zeros(size))
+    angle = 0.1 / np.sqrt(15) * (np.arange(1, n + 1) - (n + 1) / 2)
+    state = (np.sin(4 + angle)[:, None] + np.cos(3 + angle)[None, :]).ravel(order="F")
+    wanted = np.append(state, np.zeros(size))
 
     def fun(x: Array) -> float:
         return float(0.5 * (scale * (x - wanted) ** 2).sum())
@@ -73,17 +77,3 @@ def poisson_control(n: int = 3, weight: float = 0.1) -> EqualityProblem:
         x0=np.ones(2 * size), lam0=np.ones(size), name=f"poisson-control n={n}",
         f_star=MINIMA.get(n) if weight == 0.1 else None,
     )  # fmt: skip
-
-
-def wanted_state(n: int) -> Array:
-    """The state ``û`` on the grid, shape ``(n²,)``, first index fastest.
-
-    Args:
-        n: interior grid points in each direction.
-
-    Example:
-        >>> wanted_state(1).round(4).tolist()
-        [-1.7468]
-    """
-    angle = 0.1 / np.sqrt(15) * (np.arange(1, n + 1) - (n + 1) / 2)
-    return (np.sin(4 + angle)[:, None] + np.cos(3 + angle)[None, :]).ravel(order="F")
