@@ -102,8 +102,8 @@ def test_the_best_point_is_returned():
 
 @pytest.mark.parametrize("restart", [0.5, 40])
 def test_restarts_help_in_a_game(restart):
-    plain = solve_inclusion(game(), UNIFORM, method="vr-halpern-inexact", tol=3e-4, rng=0)
-    again = solve_inclusion(game(), UNIFORM, method="vr-halpern-inexact", tol=3e-4, rng=0, restart=restart)
+    plain = solve_inclusion(game(), UNIFORM, method="vr-halpern-inexact", tol=1e-3, rng=0)
+    again = solve_inclusion(game(), UNIFORM, method="vr-halpern-inexact", tol=1e-3, rng=0, restart=restart)
     assert plain.success
     assert again.success
     assert again.passes < plain.passes
@@ -133,7 +133,7 @@ def test_going_on_from_a_state(method):
 
 
 def test_the_same_seed_gives_the_same_result():
-    first, second = (solve_inclusion(game(), UNIFORM, method="vr-halpern-inexact", rng=3) for _ in range(2))
+    first, second = (solve_inclusion(game(), UNIFORM, method="vr-halpern-inexact", tol=1e-2, rng=3) for _ in range(2))
     assert np.array_equal(first.x, second.x)
 
 
