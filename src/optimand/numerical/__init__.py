@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .constrained import EqualityProblem as EqualityProblem
     from .constrained import adasketch_newton as adasketch_newton
     from .constrained import minimize_equality as minimize_equality
+    from .constrained import sketch_and_project as sketch_and_project
     from .constrained import solve_problem as solve_problem
     from .constrained import torch_problem as torch_problem
     from .linear_systems import BinnedBandit as BinnedBandit

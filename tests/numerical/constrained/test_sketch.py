@@ -1,5 +1,7 @@
 """Sketch-and-project: projections that never move away, the same stream dense and sparse, every way to end."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,19 +9,12 @@ from hypothesis import strategies as st
 from scipy.sparse import block_array, csr_array
 from scipy.sparse.linalg import aslinearoperator
 
+from optimand.numerical.constrained import sketch_and_project
 from optimand.numerical.constrained.problems.pde import poisson_control
 from optimand.numerical.constrained.sketch import SketchSolver
-from optimand.numerical.limits import Limits, Status
+from optimand.numerical.limits import Status
 
 SKETCHES = [("gaussian", 1, False), ("kaczmarz", 1, False), ("kaczmarz", 1, True), ("block", 3, False)]
-
-
-def solved(A, b, tol=1e-6, maxiter=1_000_000, rng=0, sketch="kaczmarz", limits=None, **options):
-    """The solver after ``tol`` or ``maxiter``, its target, and why it ended early."""
-    solver = SketchSolver(A, np.asarray(b, float), sketch=sketch, rng=np.random.default_rng(rng), **options)
-    target = tol * float(np.linalg.norm(b))
-    status = solver.advance(target, maxiter, limits)
-    return solver, solver.residual <= target, status
 
 
 def kkt_system(seed):
@@ -75,8 +70,8 @@ def test_a_block_of_all_equations_solves_a_system_of_any_shape_and_rank(rows, co
     right = np.linalg.qr(rng.standard_normal((columns, rank)))[0]
     A = left * rng.uniform(0.5, 2, rank) @ right.T
     b = A @ rng.standard_normal(columns)
-    found, success, _ = solved(A, b, sketch="block", block_size=8, maxiter=1, rng=seed)
-    assert success
+    found = sketch_and_project(A, b, sketch="block", block_size=8, tol=1e-6, maxiter=1, rng=seed)
+    assert found.success
     np.testing.assert_allclose(found.x, np.linalg.pinv(A) @ b, atol=1e-5)
 
 
@@ -85,20 +80,20 @@ def test_dense_and_sparse_loops_take_the_same_steps(sketch, block_size, weighted
     A, b = kkt_system(3)
     A[np.abs(A) < 0.3] = 0.0
     options = {"sketch": sketch, "block_size": block_size, "weighted": weighted, "tol": 0, "maxiter": 200, "rng": 1}
-    dense, sparse, again = (solved(form, b, **options)[0] for form in (A, csr_array(A), A))
+    dense, sparse = sketch_and_project(A, b, **options), sketch_and_project(csr_array(A), b, **options)
     np.testing.assert_allclose(dense.x, sparse.x, rtol=1e-9)
-    assert dense.count == sparse.count == 200
-    assert again.x.tolist() == dense.x.tolist()
+    assert dense.nit == sparse.nit == 200
+    assert sketch_and_project(A, b, **options).x.tolist() == dense.x.tolist()
 
 
 def test_gaussian_sketches_need_products_only():
     A, b = kkt_system(4)
-    matrix, _, _ = solved(A, b, sketch="gaussian", tol=1e-8, rng=2)
-    products, success, _ = solved(aslinearoperator(A), b, sketch="gaussian", tol=1e-8, rng=2)
-    assert success
-    assert products.count == matrix.count
+    matrix = sketch_and_project(A, b, sketch="gaussian", tol=1e-8, rng=2)
+    products = sketch_and_project(aslinearoperator(A), b, sketch="gaussian", tol=1e-8, rng=2)
+    assert products.success
+    assert products.nit == matrix.nit
     with pytest.raises(ValueError, match="sketch must be 'gaussian' for a LinearOperator"):
-        solved(aslinearoperator(A), b, sketch="kaczmarz")
+        sketch_and_project(aslinearoperator(A), b, sketch="kaczmarz")
 
 
 def test_weighted_kaczmarz_meets_its_rate():
@@ -107,7 +102,10 @@ def test_weighted_kaczmarz_meets_its_rate():
     exact = rng.standard_normal(5)
     rate = 1 - np.linalg.svd(A, compute_uv=False)[-1] ** 2 / np.sum(A * A)
     steps, runs = 40, 200
-    ends = [solved(A, A @ exact, weighted=True, tol=0, maxiter=steps, rng=seed)[0].x - exact for seed in range(runs)]
+    ends = [
+        sketch_and_project(A, A @ exact, weighted=True, tol=0, maxiter=steps, rng=seed).x - exact
+        for seed in range(runs)
+    ]
     assert np.mean([end @ end for end in ends]) <= rate**steps * (exact @ exact)
 
 
@@ -116,11 +114,13 @@ def test_blocks_of_64_solve_what_single_equations_do_not(seed):
     A, b = poisson_kkt(6)
     assert A.shape == (108, 108)
     assert np.linalg.cond(A.toarray()) == pytest.approx(936, abs=1)
-    assert solved(A, b, sketch="block", block_size=64, tol=1e-2, maxiter=2500, rng=seed)[1]
+    found = sketch_and_project(A, b, sketch="block", block_size=64, tol=1e-2, maxiter=2500, rng=seed)
+    assert found.success
     if seed == 0:
-        rows, success, _ = solved(A, b, tol=1e-2, maxiter=3_000_000, rng=seed)
-        assert not success
-        assert rows.count == 3_000_000
+        rows = sketch_and_project(A, b, sketch="kaczmarz", tol=1e-2, maxiter=3_000_000, rng=seed)
+        assert not rows.success
+        assert rows.nit == 3_000_000
+        assert rows.status == Status.ITERATIONS
 
 
 def test_memory_of_a_sparse_solve_grows_with_the_entries():
@@ -128,7 +128,7 @@ def test_memory_of_a_sparse_solve_grows_with_the_entries():
 
     A, b = poisson_kkt(40)
     tracemalloc.start()
-    solved(A, b, tol=0, maxiter=A.shape[0])
+    sketch_and_project(A, b, tol=0, maxiter=A.shape[0], rng=0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12 * 8 * (A.nnz + A.shape[0])
@@ -137,32 +137,62 @@ def test_memory_of_a_sparse_solve_grows_with_the_entries():
 def test_a_wide_system_from_zero_gives_the_least_norm_solution():
     rng = np.random.default_rng(5)
     A, b = rng.standard_normal((3, 7)), rng.standard_normal(3)
-    found, _, _ = solved(A, b, tol=1e-10)
+    found = sketch_and_project(A, b, tol=1e-10, rng=0)
     np.testing.assert_allclose(found.x, np.linalg.pinv(A) @ b, atol=1e-8)
     assert found.residual == pytest.approx(np.linalg.norm(A @ found.x - b), abs=1e-12)
 
 
 @pytest.mark.parametrize("sketch", ["gaussian", "kaczmarz", "block"])
 def test_an_inconsistent_system_ends_at_the_cap(sketch):
-    found, success, _ = solved(np.array([[1.0, 0.0], [1.0, 0.0]]), [0.0, 1.0], sketch=sketch, maxiter=500)
-    assert not success
-    assert found.count == 500
+    found = sketch_and_project([[1.0, 0.0], [1.0, 0.0]], [0.0, 1.0], sketch=sketch, maxiter=500, rng=0)
+    assert found.status == Status.ITERATIONS
+    assert found.nit == 500
     assert np.isfinite(found.x).all()
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e200])
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+@pytest.mark.parametrize("sketch", ["gaussian", "kaczmarz", "block"])
+def test_sizes_whose_squares_leave_the_range(sketch, form, factor):
+    """A square that vanishes must not pass for a residual of 0."""
+    A = np.array([[2.0, 1.0], [1.0, 3.0]])
+    for a, b in ((factor, factor), (1.0, factor), (factor, 1.0)):
+        seen = []
+        found = sketch_and_project(form(a * A), b * A.sum(axis=1), sketch=sketch, rng=0, callback=seen.append)
+        assert found.success
+        np.testing.assert_allclose(found.x / b * a, 1, rtol=1e-5)
+        np.testing.assert_array_equal(seen[-1], found.x)
+        assert 0 < found.residual <= 1e-6 * b * np.linalg.norm(A.sum(axis=1)) * 1.001
+    warm = sketch_and_project(form(A), factor * A.sum(axis=1), [factor, factor], sketch=sketch)
+    assert warm.nit == 0
 
 
 @pytest.mark.parametrize("form", ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
 def test_every_sparse_form_and_real_dtype(form, dtype):
     A = csr_array(np.array([[2, 1], [1, 3]], dtype=dtype)).asformat(form)
-    np.testing.assert_allclose(solved(A, [3, 4], tol=1e-10)[0].x, 1, atol=1e-9)
+    np.testing.assert_allclose(sketch_and_project(A, [3, 4], tol=1e-10, rng=0).x, 1, atol=1e-9)
 
 
 def test_a_matrix_with_repeated_entries_stays_as_it_is():
     A = csr_array((np.array([1.0, 0.5, 1.5, 1.0, 3.0]), np.array([1, 0, 0, 0, 1]), np.array([0, 3, 5])), shape=(2, 2))
     indices, data = A.indices.copy(), A.data.copy()
-    np.testing.assert_allclose(solved(A, [3.0, 4.0], tol=1e-9)[0].x, 1, atol=1e-6)
+    np.testing.assert_allclose(sketch_and_project(A, [3.0, 4.0], tol=1e-9, rng=0).x, 1, atol=1e-6)
     assert A.indices.tolist() == indices.tolist()
     assert A.data.tolist() == data.tolist()
+
+
+@pytest.mark.parametrize(
+    ("A", "b", "message"),
+    [
+        (np.eye(2) * 1j, [1.0, 1.0], "A must hold real numbers, got dtype complex128"),
+        (csr_array(np.eye(2) * 1j), [1.0, 1.0], "A must hold real numbers, got dtype complex128"),
+        (np.eye(2), [1j, 1.0], "b must hold real numbers, got dtype complex128"),
+    ],
+)
+def test_complex_numbers_are_not_cut_to_their_real_part(A, b, message):
+    with pytest.raises(TypeError, match=message):
+        sketch_and_project(A, b)
 
 
 def test_the_clock_is_looked_at_between_products_of_an_operator():
@@ -182,24 +212,43 @@ def test_the_clock_is_looked_at_between_products_of_an_operator():
 
 
 def test_zero_matrix_and_zero_rows_do_not_divide():
-    assert solved(np.zeros((2, 2)), np.zeros(2))[1]
-    assert solved(np.zeros((2, 2)), np.ones(2), weighted=True, maxiter=10)[0].x.tolist() == [0.0, 0.0]
-    assert solved(np.array([[0.0, 0.0], [2.0, 0.0]]), [0.0, 2.0])[0].x.tolist() == [1.0, 0.0]
+    assert sketch_and_project(np.zeros((2, 2)), np.zeros(2)).success
+    found = sketch_and_project(np.zeros((2, 2)), np.ones(2), weighted=True, maxiter=10)
+    assert found.x.tolist() == [0.0, 0.0]
+    assert sketch_and_project([[0.0, 0.0], [2.0, 0.0]], [0.0, 2.0], rng=0).x.tolist() == [1.0, 0.0]
 
 
-def test_the_clock_ends_a_run():
+def test_time_and_callback_end_a_run():
     A, b = poisson_kkt(12)
-    assert solved(A, b, tol=0, maxiter=10**9, limits=Limits(max_seconds=0.05))[2] == Status.TIME
+    late = sketch_and_project(A, b, tol=0, maxiter=10**9, max_seconds=0.05, rng=0)
+    assert late.status == Status.TIME
+    seen = []
+    stopped = sketch_and_project(A, b, tol=0, rng=0, callback=lambda x: seen.append(x) or len(seen) == 3)
+    assert stopped.status == Status.STOPPED
+    assert len(seen) == 3
+    assert stopped.nit == 3 * A.shape[0]
+
+    def stop(x):
+        raise StopIteration
+
+    assert sketch_and_project(A, b, tol=0, rng=0, callback=stop).status == Status.STOPPED
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("arguments", "options", "message"),
     [
-        ({"sketch": "gauss"}, "sketch must be one of .*did you mean 'gaussian'"),
-        ({"block_size": 2}, "block_size must be 1 unless sketch='block'"),
-        ({"sketch": "block", "weighted": True}, "weighted must be False unless"),
+        ((np.ones((2, 2)), [1.0]), {}, "b must be a vector of 2 numbers, got shape"),
+        ((np.ones(2), [1.0]), {}, "A must be a non-empty matrix"),
+        (([[math.nan]], [1.0]), {}, "A must be finite"),
+        (([[1.0]], [math.inf]), {}, "b must be finite, got inf"),
+        (([[1.0]], [1.0], [1.0, 2.0]), {}, "x0 must be a vector of 1 numbers"),
+        (([[1.0]], [1.0]), {"sketch": "gauss"}, "sketch must be one of .*did you mean 'gaussian'"),
+        (([[1.0]], [1.0]), {"block_size": 2}, "block_size must be 1 unless sketch='block'"),
+        (([[1.0]], [1.0]), {"sketch": "block", "weighted": True}, "weighted must be False unless"),
+        (([[1.0]], [1.0]), {"tol": -1}, "tol must be in"),
+        (([[1.0]], [1.0]), {"maxiter": -1}, "maxiter must be at least 0"),
     ],
 )
-def test_wrong_arguments_are_named(options, message):
+def test_wrong_arguments_are_named(arguments, options, message):
     with pytest.raises(ValueError, match=message):
-        solved(np.eye(1), [1.0], **options)
+        sketch_and_project(*arguments, **options)

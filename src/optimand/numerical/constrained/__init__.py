@@ -19,5 +19,6 @@ if TYPE_CHECKING:
     from .minimize import minimize_equality as minimize_equality
     from .minimize import solve_problem as solve_problem
     from .nlp import EqualityProblem as EqualityProblem
+    from .sketch import sketch_and_project as sketch_and_project
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)
