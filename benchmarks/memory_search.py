@@ -92,12 +92,11 @@ def measure_models(roots: int, simulations: int) -> None:
     parts = [layers(rng, *s) for s in sizes]
     x = rng.normal(size=(roots, FEATURES)).astype(np.float32)
     nets = ModelNets(*map(pack_mlp, parts))
-    legal = np.ones((roots, ACTIONS), np.bool_)
     gumbel = rng.gumbel(size=(roots, ACTIONS))
     calls: dict[str, Callable[[], Any]] = {}
     for name in ("gumbel", "puct"):
         search = ModelSearch(make_rule(name, simulations, actions=ACTIONS), simulations, ACTIONS)
-        calls[f"ours {name}"] = lambda search=search: search.run(nets, x, legal, gumbel)  # type: ignore[misc]
+        calls[f"ours {name}"] = lambda search=search: search.run(nets, x, gumbel)  # type: ignore[misc]
     for policy in ("gumbel_muzero", "muzero"):
         theirs = their_search(parts, x, simulations, policy)
         if theirs is not None:

@@ -8,8 +8,7 @@ import pytest
 from optimand.combinatorial.memory_mapping import Game, Hardware, MovesSpent, tiny_program
 from optimand.combinatorial.memory_mapping.game import arrays as k
 from optimand.combinatorial.memory_mapping.game.validation import validate
-from optimand.combinatorial.memory_mapping.muzero import PolicyValueNet, Trainer
-from optimand.combinatorial.memory_mapping.muzero.features import feature_count
+from optimand.combinatorial.memory_mapping.muzero import Trainer
 from optimand.combinatorial.memory_mapping.muzero.search.board import begin, decide, make_board
 from optimand.combinatorial.memory_mapping.muzero.search.exact import ExactSearch
 from optimand.combinatorial.memory_mapping.muzero.search.rules import make_rule
@@ -79,29 +78,6 @@ def states(board, count: int, rng: np.random.Generator):
         for _ in range(r):
             decide(board.p[0], board.q[0], ints[r], floats[r], int(rng.integers(2)), board.moves)
     return ints, floats
-
-
-@pytest.mark.parametrize("root", ["puct", "gumbel"])
-@pytest.mark.parametrize("blend", [0.0, 0.5])
-def test_compiled_and_batched_evaluation_give_the_same_searches(root, blend):
-    import torch
-
-    game = Game(recorded("attention"), hardware_of("attention"))
-    board = make_board([(game.P, game.Q)], position=True)
-    net = PolicyValueNet(feature_count(True), (16, 16), generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        net.trunk[-1].weight.normal_(generator=torch.Generator().manual_seed(2))
-    rng = np.random.default_rng(0)
-    ints, floats = states(board, 4, rng)
-    which, gumbel = np.zeros(4, np.int64), rng.gumbel(size=(4, 2))
-    search = ExactSearch(make_rule(root, 12), 12, blend=blend)
-    results = []
-    for evaluation in (net.pack(), net.evaluator()):
-        playouts = np.arange(4, dtype=np.uint64)
-        results.append(search.run(board, which, ints, floats, evaluation, playouts, gumbel=gumbel))
-    assert results[0].actions.tolist() == results[1].actions.tolist()
-    assert results[0].policies == pytest.approx(results[1].policies, abs=1e-4)
-    assert results[0].values == pytest.approx(results[1].values, abs=1e-5)
 
 
 def test_a_root_does_not_depend_on_what_is_searched_beside_it():

@@ -46,9 +46,6 @@ def test_puct_takes_the_action_of_the_greatest_score():
     hang(tree, 1, -0.5, 0.0)
     rule = make_rule("puct", 8)
     assert t.puct_choice(tree, 0, rule.c1, rule.c2) == 0
-    # Illegal actions are never taken, whatever their value.
-    t.set_prior(tree, 0, np.array([-np.inf, 0.0]))
-    assert t.puct_choice(tree, 0, rule.c1, rule.c2) == 1
     # With a large exploration constant the less visited action wins.
     tree = small_tree()
     hang(tree, 0, 0.25, 1.0)
@@ -86,12 +83,8 @@ def test_completed_values_use_the_mixed_value_for_unvisited_actions():
     rule = make_rule("gumbel", 8, actions=3, value_scale=1.0, visit_init=1.0)
     sigma = np.zeros(3)
     assert t.completed_values(tree, 0, rule, sigma) == 1
-    mixed = (0.5 + 1 * 1.0) / 2
-    assert sigma == pytest.approx(np.array([1.0, 0.0, 0.0]) * (1 + 1))  # scaled by the range [mixed, 1]
-    by_tree = make_rule("gumbel", 8, actions=3, value_scale=1.0, visit_init=1.0, scale_by="tree")
-    tree.root[t.LOW] = 0.0
-    t.completed_values(tree, 0, by_tree, sigma)
-    assert sigma == pytest.approx(np.array([1.0, mixed, mixed]) * 2)
+    # Scaled by the range from the mixed value, (0.5 + 1 * 1.0) / 2, to 1.
+    assert sigma == pytest.approx(np.array([1.0, 0.0, 0.0]) * (1 + 1))
 
 
 def test_a_search_ends_at_terminal_nodes():
@@ -151,8 +144,6 @@ def test_rules_refuse_bad_arguments():
         make_rule("alpha", 8)
     with pytest.raises(ValueError, match="simulations must be at least 1, got 0"):
         make_rule("puct", 0)
-    with pytest.raises(ValueError, match="scale_by must be one of"):
-        make_rule("gumbel", 8, scale_by="range")
 
 
 def layers(rng: np.random.Generator, *sizes: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -216,18 +207,7 @@ def test_gumbel_search_agrees_with_mctx():
     noise = np.asarray(theirs.search_tree.extra_data.root_gumbel)
     nets = ModelNets(*(pack_mlp(parts[name]) for name in ("representation", "dynamics", "prediction")))
     search = ModelSearch(make_rule("gumbel", simulations, actions=actions), simulations, actions)
-    ours = search.run(nets, x, np.ones((roots, actions), bool), noise)
+    ours = search.run(nets, x, noise)
     assert ours.actions.tolist() == np.asarray(theirs.action).tolist()
     assert ours.policies == pytest.approx(np.asarray(theirs.action_weights), abs=1e-4)
     assert ours.values == pytest.approx(np.asarray(theirs.search_tree.node_values[:, 0]), abs=1e-4)
-
-
-def test_masked_actions_of_a_root_are_not_proposed():
-    rng = np.random.default_rng(1)
-    nets = ModelNets(*(pack_mlp(layers(rng, *s)) for s in ((4, 8, 6), (8, 8, 7), (6, 8, 3))))
-    legal = np.array([[True, False], [False, True]])
-    for root in ("puct", "gumbel"):
-        search = ModelSearch(make_rule(root, 8), 8)
-        outcome = search.run(nets, rng.normal(size=(2, 4)).astype(np.float32), legal, np.zeros((2, 2)))
-        assert outcome.actions.tolist() == [0, 1]
-        assert outcome.policies.tolist() == [[1.0, 0.0], [0.0, 1.0]]

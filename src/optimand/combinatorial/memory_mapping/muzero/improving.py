@@ -34,18 +34,13 @@ class Outside:
 
     def strings(self, rng: np.random.Generator) -> list[tuple[int, NDArray[np.bool_]]]:
         """Programs and the strings that are to be shown on them."""
-        games, repeats = self.incumbents.games, self.settings.demo_repeats
-        return [
-            (at, fast)
-            for g, game in enumerate(games)
-            for fast in strings_of(game, repeats, rng)
-            for at in range(g, len(self.incumbents.best), len(games))
-        ]
+        repeats = self.settings.demo_repeats
+        return [(g, fast) for g, game in enumerate(self.incumbents.games) for fast in strings_of(game, repeats, rng)]
 
     def show(self, g: int, fast: NDArray[np.bool_], *, source: str, repeats: int = 1) -> None:
         """Play a string and put it into the replay."""
         self.incumbents.open()
-        found = episode_of(self.board, g, fast, grid=self.settings.grid)
+        found = episode_of(self.board, g, fast)
         self.incumbents.close(found is not None)
         assert found is not None
         time, actions, episode = found

@@ -55,9 +55,8 @@ class Solver(Iterator[None]):
                 self.close()
 
     def close(self) -> None:
-        """Make no further units, and end the processes that play."""
+        """Make no further units."""
         self._ended = True
-        self.trainer.close()
 
     def state_dict(self) -> dict[str, Any]:
         """What a continuation needs beside the game's moves; it can be pickled."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from optimand.core.validation import check_choice, check_int, check_number
 
-from .trees import GUMBEL, RULES, Rule
+from .trees import RULES, Rule
 
 
 def make_rule(
@@ -21,7 +21,6 @@ def make_rule(
     c2: float = 19652.0,
     value_scale: float = 0.1,
     visit_init: float = 50.0,
-    scale_by: str = "siblings",
 ) -> Rule:
     """A checked rule for ``descend`` and ``root_result``.
 
@@ -33,7 +32,6 @@ def make_rule(
         c2: PUCT's second constant.
         value_scale: of Gumbel's sigma.
         visit_init: of Gumbel's sigma, added to the most visits.
-        scale_by: the range that Gumbel's completed values are scaled by, of the "siblings" or of the "tree".
 
     Raises:
         ValueError: a choice that there is not, or a number outside its range.
@@ -45,11 +43,7 @@ def make_rule(
     c2 = check_number("c2", c2, low=0.0, low_open=True)
     value_scale = check_number("value_scale", value_scale, low=0.0)
     visit_init = check_number("visit_init", visit_init, low=0.0)
-    by_tree = check_choice("scale_by", scale_by, ("siblings", "tree")) == "tree"
-    schedule = np.zeros((1, 1), np.int64)
-    if kind == GUMBEL:
-        schedule = np.array([considered_visits(k, simulations) for k in range(actions + 1)], np.int64)
-    return Rule(kind, c1, c2, value_scale, visit_init, by_tree, schedule)
+    return Rule(kind, c1, c2, value_scale, visit_init, considered_visits(actions, simulations))
 
 
 def considered_visits(considered: int, simulations: int) -> NDArray[np.int64]:
