@@ -22,7 +22,7 @@ from optimand.combinatorial.memory_mapping.muzero.search.board import make_board
 from optimand.combinatorial.memory_mapping.muzero.search.exact import ExactSearch
 from optimand.combinatorial.memory_mapping.muzero.search.inference import pack_mlp
 from optimand.combinatorial.memory_mapping.muzero.search.learned import ModelNets, ModelSearch
-from optimand.combinatorial.memory_mapping.muzero.search.rules import make_rule
+from optimand.combinatorial.memory_mapping.muzero.search.trees import make_rule
 from optimand.combinatorial.memory_mapping.programs.library import hardware_of, recorded
 
 ACTIONS, WIDTH, FEATURES, UNITS = 3, 64, 32, 64

@@ -11,7 +11,7 @@ from optimand.combinatorial.memory_mapping.game.validation import validate
 from optimand.combinatorial.memory_mapping.muzero import Trainer
 from optimand.combinatorial.memory_mapping.muzero.search.board import begin, decide, make_board
 from optimand.combinatorial.memory_mapping.muzero.search.exact import ExactSearch
-from optimand.combinatorial.memory_mapping.muzero.search.rules import make_rule
+from optimand.combinatorial.memory_mapping.muzero.search.trees import make_rule
 from optimand.combinatorial.memory_mapping.muzero.solvers import SOLVERS
 from optimand.combinatorial.memory_mapping.programs.library import RECORDED, hardware_of, recorded
 

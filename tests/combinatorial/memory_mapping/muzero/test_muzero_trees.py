@@ -11,7 +11,7 @@ import pytest
 from optimand.combinatorial.memory_mapping.muzero.search import trees as t
 from optimand.combinatorial.memory_mapping.muzero.search.inference import pack_mlp, run_mlp
 from optimand.combinatorial.memory_mapping.muzero.search.learned import ModelNets, ModelSearch
-from optimand.combinatorial.memory_mapping.muzero.search.rules import considered_visits, make_rule
+from optimand.combinatorial.memory_mapping.muzero.search.trees import considered_visits, make_rule
 
 
 def small_tree(actions: int = 2) -> t.Tree:

@@ -80,10 +80,9 @@ def play_random(
         if s[ix.POSITION] < P[ix.R]:
             break
         done += 1
-        reached = np.inf if s[ix.FAILED] == 1 else f[ix.TIME]
-        total += reached
-        if reached < least or done == 1:
-            least = reached
+        total += f[ix.TIME]
+        if f[ix.TIME] < least:
+            least = f[ix.TIME]
             best[:] = s[ix.DECISIONS : ix.DECISIONS + P[ix.R]]
     return moves, least, total, done
 
@@ -116,7 +115,7 @@ def enumerate_all(P: Any, Q: Any, best: Any, most: Any) -> Any:
         leaves += 1
         if leaves > most:
             return least, -1
-        if S[ix.FAILED] == 0 and F[ix.TIME] < least:
+        if F[ix.TIME] < least:
             least = F[ix.TIME]
             best[:] = S[ix.DECISIONS : ix.DECISIONS + P[ix.R]]
     return least, leaves

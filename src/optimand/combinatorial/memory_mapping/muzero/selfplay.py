@@ -21,7 +21,7 @@ from .replay import Episode
 from .search.board import Board, begin, blank_states, decide, is_over, keep_best, saved
 from .search.exact import ExactSearch
 from .search.learned import ModelNets, ModelSearch
-from .search.rules import make_rule
+from .search.trees import make_rule
 from .settings import Settings
 
 
@@ -40,10 +40,10 @@ def decide_all(
     """Play a decision in each state; False where the moves ran out."""
     for r in range(which.shape[0]):
         g = which[r]
-        before = saved(board.q[g], ints[r], floats[r])
+        before = saved(board.q[g], floats[r])
         if not decide(board.p[g], board.q[g], ints[r], floats[r], actions[r], board.moves[g : g + 1]):
             return False
-        rewards[r] = saved(board.q[g], ints[r], floats[r]) - before
+        rewards[r] = saved(board.q[g], floats[r]) - before
         if is_over(board.p[g], ints[r]):
             keep_best(board, g, ints[r], floats[r])
     return True
@@ -196,6 +196,5 @@ def episode_of(board: Board, g: int, fast: NDArray) -> tuple[float, NDArray[np.i
             return None
         lane.decisions.append((x[0], action, np.eye(2)[action], float(rewards[0])))
     board.best_time[g], board.best[g] = held_time, held
-    time = float("inf") if ints[0, ix.FAILED] else float(floats[0, ix.TIME])
     actions = ints[0, ix.DECISIONS : ix.DECISIONS + int(board.p[g, ix.R])].astype(np.int8)
-    return time, actions, lane.episode(features)
+    return float(floats[0, ix.TIME]), actions, lane.episode(features)

@@ -10,8 +10,7 @@ stored what it turned down, so nothing can take the place of what is gone, and n
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
-from typing import Any
+from collections.abc import Hashable
 
 from optimand.core.validation import check_number
 
@@ -26,7 +25,6 @@ class SieveStreaming:
         f: objective, monotone.
         k: size of the solution, at least 1.
         eps: spacing of the guesses, in (0, 1).
-        seed: ignored; nothing is drawn.
 
     Attributes:
         oracle_calls: questions asked so far.
@@ -40,7 +38,7 @@ class SieveStreaming:
         ([0, 2], 5.0)
     """
 
-    def __init__(self, f: Objective, k: int, eps: float = 0.1, seed: Any = None) -> None:
+    def __init__(self, f: Objective, k: int, eps: float = 0.1) -> None:
         self.f, self.k = f, f.check_size(k)
         self.eps = check_number("eps", eps, low=0, high=1, low_open=True, high_open=True)
         self.largest = 0.0
@@ -115,13 +113,6 @@ class SieveStreaming:
                 self.f.add(state, j, gain)
                 self.gains[p].append(gain)
             self.sieves[p] = state
-
-    def update(self, changes: Iterable[tuple[str, Hashable]]) -> None:
-        """Insertions ``("+", element)`` and deletions ``("-", element)`` in order."""
-        for sign, element in changes:
-            if sign not in ("+", "-"):
-                raise ValueError(f"a change must begin with '+' or '-', got {sign!r:.40}")
-            (self.insert if sign == "+" else self.delete)(element)
 
     def rebase(self, f: Objective, ids: dict[int, int]) -> None:
         """Go on with another objective of the same values, in which id ``i`` is ``ids[i]``; nothing is asked for."""

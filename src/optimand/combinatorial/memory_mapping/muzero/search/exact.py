@@ -55,11 +55,11 @@ def grow(board: Board, g: int, tree: Tree, rule: Rule, room: Room, r: int) -> in
     P, Q = board.p[g], board.q[g]
     S, F = room.ints[r, node], room.floats[r, node]
     copy_state(room.ints[r, parent], room.floats[r, parent], S, F)
-    before = saved(Q, S, F)
+    before = saved(Q, F)
     if not decide(P, Q, S, F, action, board.moves[g : g + 1]):
         return t.NONE
     t.new_node(tree, parent, action)
-    tree.edges[parent, action, t.REWARD] = saved(Q, S, F) - before
+    tree.edges[parent, action, t.REWARD] = saved(Q, F) - before
     if is_over(P, S):
         tree.ups[node, t.TERMINAL] = 1
         keep_best(board, g, S, F)
@@ -71,10 +71,10 @@ def grow(board: Board, g: int, tree: Tree, rule: Rule, room: Room, r: int) -> in
 def roll(board: Board, g: int, room: Room, r: int, node: int, rng: NDArray) -> float:
     """The return of one playout from a node, NaN where the moves ran out."""
     copy_state(room.ints[r, node], room.floats[r, node], room.spare_ints, room.spare_floats)
-    before = saved(board.q[g], room.spare_ints, room.spare_floats)
+    before = saved(board.q[g], room.spare_floats)
     if not play_out(board, g, room.spare_ints, room.spare_floats, rng):
         return np.nan
-    return saved(board.q[g], room.spare_ints, room.spare_floats) - before
+    return saved(board.q[g], room.spare_floats) - before
 
 
 @compiled(error_model="numpy")
