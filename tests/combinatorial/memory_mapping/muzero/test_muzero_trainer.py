@@ -121,11 +121,12 @@ def test_units_of_a_solver_are_searches_of_a_decision_and_not_episodes(method):
     assert len(moves) > 20
 
 
-BUDGETS = {"mcts": 6000, "muzero": 3000, "muzero-learned": 600}
+BUDGETS = {"mcts": 6000, "muzero": 3000, "muzero-learned": 300}
 
 
-@pytest.mark.parametrize("share", [0.01, 0.5, 0.9])
-@pytest.mark.parametrize("method", sorted(SOLVERS))
+@pytest.mark.parametrize(
+    ("method", "share"), [("mcts", 0.5), ("muzero", 0.01), ("muzero", 0.9), ("muzero-learned", 0.7)]
+)
 def test_a_run_of_the_family_that_was_cut_off_equals_an_unbroken_one(method, share, tmp_path):
     def build(task):
         return SOLVERS[method](task.game, task.rng, **SMALL)

@@ -159,11 +159,11 @@ def test_early_trials_decide_as_all_of_them_would(small):
 
 @pytest.mark.parametrize("engine", ["buckets", "permutation", "lattanzi"])
 def test_what_saves_calls_does_and_sleeping_runs_lose_no_quality(heavy_tailed, engine):
-    order = np.random.default_rng(1).permutation(3000)[:200].tolist()
+    order = np.random.default_rng(1).permutation(3000)[:120].tolist()
     means, calls = [], []
     for options in ({}, {"literal": True}):
         d = DynamicSubmodular(heavy_tailed, 10, 0.2, engine, **options)
-        window, values = SlidingWindow(d, 100), []
+        window, values = SlidingWindow(d, 60), []
         for i in order:
             window.push(i)
             values.append(d.value)

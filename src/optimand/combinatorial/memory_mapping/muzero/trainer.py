@@ -141,24 +141,22 @@ class Trainer:
         returns = [float(episode.rewards.sum()) for episode in episodes]
         return Round(self.turn - 1, float(np.mean(returns)), loss, tuple(best.time for best in self.best))
 
-    def evaluate(self, games: Game | Sequence[Game] | None = None, *, simulations: int | None = None) -> list[float]:
+    def evaluate(self, games: Game | Sequence[Game] | None = None) -> list[float]:
         """The return of one episode of each game without noise, relative to the all-slow time.
 
         Args:
             games: those of the training, or others that the network was not trained on; only for a network that is
                 not told the position do they make sense.
-            simulations: per search; None: as in training.
 
         Raises:
             MovesSpent: a game's limit is reached.
         """
-        settings = Settings.of(self.settings, simulations=simulations or self.settings.simulations)
         incumbents = self.incumbents
         if games is not None:
             others = _as_games(games)
-            board = make_board([(game.P, game.Q) for game in others], position=settings.position)
+            board = make_board([(game.P, game.Q) for game in others], position=self.settings.position)
             incumbents = Incumbents(others, board)
-        player = Player(incumbents.board, settings)
+        player = Player(incumbents.board, self.settings)
         incumbents.open()
         net, count = self._net(), len(incumbents.games)
         playing = player.start(list(range(count)), [_seed(self.seed, 2, g, 0) for g in range(count)], explore=False)

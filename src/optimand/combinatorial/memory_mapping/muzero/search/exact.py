@@ -143,7 +143,7 @@ class ExactSearch:
     def __init__(self, rule: Rule, simulations: int, *, blend: float = 0.0) -> None:
         self.rule, self.simulations, self.blend = rule, simulations, blend
         self._room: Room | None = None
-        self._trees: Tree | None = None
+        self._trees = t.make_trees(0, 1, ACTIONS)
 
     def run(
         self,
@@ -190,26 +190,20 @@ class ExactSearch:
         return Outcome(proposed, policies, trees.nodes[:roots, 0, t.VALUE].copy())
 
     def _make_room(self, board: Board, roots: int, net: Mlp) -> tuple[Room, Tree]:
-        room, trees = self._room, self._trees
         features, widest = board.table.shape[2] + DYNAMIC, mlp_width(net)
-        if (
-            room is None
-            or trees is None
-            or room.ints.shape[0] < roots
-            or room.ints.shape[2] != board.start_ints.shape[1]
-            or room.x.shape[0] != features
-            or room.work.shape[1] < widest
-        ):
+        needed = board.start_ints.shape[1], features, widest
+        room = self._room
+        if room is None or len(room.ints) < roots or (room.ints.shape[2], len(room.x), room.work.shape[1]) != needed:
             nodes = self.simulations + 1
-            trees = self._trees = t.make_trees(roots, nodes, ACTIONS)
+            self._trees = t.make_trees(roots, nodes, ACTIONS)
             room = self._room = Room(
                 ints=np.zeros((roots, nodes, board.start_ints.shape[1]), np.int64),
                 floats=np.zeros((roots, nodes, board.start_floats.shape[1])),
                 spare_ints=np.zeros(board.start_ints.shape[1], np.int64),
                 spare_floats=np.zeros(board.start_floats.shape[1]),
                 x=np.zeros(features, np.float32),
-                work=np.zeros((2, max(widest, 1)), np.float32),
+                work=np.zeros((2, widest), np.float32),
                 out=np.zeros(ACTIONS + 1, np.float32),
                 sigma=np.zeros(ACTIONS),
             )
-        return room, trees
+        return room, self._trees
