@@ -266,3 +266,11 @@ def test_histogram_is_near_the_quantiles():
         assert h.quantile(q) == pytest.approx(np.quantile(values, q), rel=0.03)
     assert h.most == values.max()
     assert Histogram().summary() == {"mean": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0}
+
+
+def test_a_gain_over_the_prefix_that_holds_is_not_asked_for_again():
+    d = DynamicSubmodular(Coverage({"a": [1, 2, 3, 4], "b": [4, 5, 6], "c": [1, 2, 5]}), 2)
+    d.update([("+", "a"), ("+", "b"), ("+", "c")])
+    assert (d.solution, d.oracle_calls) == (["a", "b"], 3 + 2)  # over a, those of b and c were asked for
+    d.delete("b")
+    assert (d.solution, d.oracle_calls) == (["a", "c"], 5)
