@@ -89,6 +89,14 @@ def test_several_games_share_a_network():
     assert 50 * (1 - value) == pytest.approx(other.best[0])
 
 
+def test_an_evaluation_changes_nothing_of_the_training():
+    looked, plain = (Trainer(tiny(), 0, **SMALL, root="puct", local_share=0.0) for _ in range(2))
+    looked.evaluate(tiny(8))
+    for _ in range(2):
+        assert repr(looked.round()) == repr(plain.round())
+        looked.evaluate(tiny(8))
+
+
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():
     reports = []
     for seed in (0, 0, 1):

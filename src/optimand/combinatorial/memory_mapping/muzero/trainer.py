@@ -158,7 +158,7 @@ class Trainer:
             incumbents = Incumbents(others, board)
         player = Player(incumbents.board, self.settings)
         incumbents.open()
-        net, count = self._net(), len(incumbents.games)
+        net, count = self.learner.packed() if self.learner else None, len(incumbents.games)
         playing = player.start(list(range(count)), [_seed(self.seed, 2, g, 0) for g in range(count)], explore=False)
         complete = True
         while complete and player.alive(playing):
