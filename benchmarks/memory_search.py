@@ -22,7 +22,7 @@ from optimand.combinatorial.memory_mapping.muzero.search.board import make_board
 from optimand.combinatorial.memory_mapping.muzero.search.exact import ExactSearch
 from optimand.combinatorial.memory_mapping.muzero.search.inference import pack_mlp
 from optimand.combinatorial.memory_mapping.muzero.search.learned import ModelNets, ModelSearch
-from optimand.combinatorial.memory_mapping.muzero.search.rules import make_rule
+from optimand.combinatorial.memory_mapping.muzero.search.trees import make_rule
 from optimand.combinatorial.memory_mapping.programs.library import hardware_of, recorded
 
 ACTIONS, WIDTH, FEATURES, UNITS = 3, 64, 32, 64
@@ -92,12 +92,11 @@ def measure_models(roots: int, simulations: int) -> None:
     parts = [layers(rng, *s) for s in sizes]
     x = rng.normal(size=(roots, FEATURES)).astype(np.float32)
     nets = ModelNets(*map(pack_mlp, parts))
-    legal = np.ones((roots, ACTIONS), np.bool_)
     gumbel = rng.gumbel(size=(roots, ACTIONS))
     calls: dict[str, Callable[[], Any]] = {}
     for name in ("gumbel", "puct"):
         search = ModelSearch(make_rule(name, simulations, actions=ACTIONS), simulations, ACTIONS)
-        calls[f"ours {name}"] = lambda search=search: search.run(nets, x, legal, gumbel)  # type: ignore[misc]
+        calls[f"ours {name}"] = lambda search=search: search.run(nets, x, gumbel)  # type: ignore[misc]
     for policy in ("gumbel_muzero", "muzero"):
         theirs = their_search(parts, x, simulations, policy)
         if theirs is not None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from .game.arrays import NOCOPY as NOCOPY
     from .game.drawing import picture as picture
     from .game.drawing import plot as plot
-    from .game.enumeration import Optimum as Optimum
-    from .game.enumeration import brute_force as brute_force
     from .game.environment import MallocGameEnv as MallocGameEnv
+    from .game.episodes import Optimum as Optimum
+    from .game.episodes import brute_force as brute_force
     from .game.hardware import Hardware as Hardware
     from .game.layouts import Copy as Copy
     from .game.layouts import Layout as Layout

@@ -120,9 +120,9 @@ def _bound(game: Game, seconds: float) -> tuple[float, str]:
     """Seconds that no mapping can beat, and what says so."""
     if seconds <= 0:
         return game.least_time, "without capacity"
-    from .heuristics.cp_sat import lower_bound
+    from .heuristics.cp_sat import relax
 
-    return max(game.least_time, lower_bound(game.program, game.hardware, seconds=seconds)), "cp-sat"
+    return max(game.least_time, relax(game.program, game.hardware, seconds=seconds).bound), "cp-sat"
 
 
 def _nothing_completed(method: str, hyper: dict[str, Any], program: MemoryProgram) -> str:

@@ -26,9 +26,9 @@ def _solver(name: str, task: Task, **options: Any) -> Iterator[Any]:
 
 
 @method("xla-like", family="memory-mapping")
-def xla_like(task: Task, *, scaled: bool = True) -> Iterator[Any]:
+def xla_like(task: Task) -> Iterator[Any]:
     """XLA's heuristic: buffers by benefit over the root of their size, whole lifetimes first, then prefetches."""
-    return _solver("xla", task, scaled=scaled)
+    return _solver("xla", task)
 
 
 @method("memory-greedy", family="memory-mapping")

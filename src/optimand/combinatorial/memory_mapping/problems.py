@@ -132,7 +132,7 @@ def tiny_memory(capacity: int = 12, budget: int = 2000) -> MappingProblem:
 @functools.cache
 def _optimum(capacity: int) -> float:
     """The best speed-up, by brute force, less a rounding error."""
-    from .game.enumeration import brute_force
+    from .game.episodes import brute_force
     from .game.hardware import Hardware
     from .game.program import tiny_program
     from .game.simulator import Game

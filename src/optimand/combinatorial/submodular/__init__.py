@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .objectives.base import Objective as Objective
     from .objectives.base import State as State
     from .objectives.coverage import Coverage as Coverage
-    from .objectives.coverage import WeightedCoverage as WeightedCoverage
     from .objectives.facility import FacilityLocation as FacilityLocation
     from .objectives.functions import SetFunction as SetFunction
     from .objectives.pairwise import GraphCut as GraphCut

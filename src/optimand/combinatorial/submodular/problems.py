@@ -18,12 +18,10 @@ from optimand.core.recorder import Recorder
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import check_choice, check_int, check_number
 
+from .instances.graphs import GRAPHS, graph_coverage
+from .instances.streams import ORDERS, fill_and_drain, ordered, window
+from .instances.tables import OBJECTIVES, TABLES, table_objective
 from .loop import Stream, run
-
-ORDERS = ("given", "random", "sorted")
-GRAPHS = ("generated", "karate", "les-miserables", "florentine", "davis", "ego-facebook", "email-enron")
-TABLES = ("digits", "wine", "breast_cancer")
-OBJECTIVES = ("facility", "log-det", "graph-cut")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +80,6 @@ class StreamProblem:
 
 
 def _window(f: Any, k: int, width: int, order: str, rng: np.random.Generator) -> Stream:
-    from .instances.streams import ordered, window
-
     return Stream(f, f.check_size(k), window(ordered(order, _singletons(f), rng), width))
 
 
@@ -122,8 +118,6 @@ def verse_window(
         if order != "given":
             return stream
         # A reader begins anywhere.
-        from .instances.streams import window
-
         return Stream(f, k, window(np.roll(f.ids(), -int(rng.integers(f.n or 1))), width))
 
     return StreamProblem(
@@ -148,8 +142,6 @@ def digits_window(
     _check(k, width, order)
 
     def make(rng: np.random.Generator) -> Stream:
-        from .instances.tables import table_objective
-
         return _window(table_objective("digits", "facility", k), k, width, order, rng)
 
     return StreamProblem(
@@ -179,8 +171,6 @@ def table_window(
     check_choice("objective", objective, OBJECTIVES)
 
     def make(rng: np.random.Generator) -> Stream:
-        from .instances.tables import table_objective
-
         return _window(table_objective(data, objective, k), k, width, order, rng)
 
     return StreamProblem(
@@ -215,8 +205,6 @@ def graph_window(
     check_int("nodes", nodes, low=4)
 
     def make(rng: np.random.Generator) -> Stream:
-        from .instances.graphs import graph_coverage
-
         return _window(graph_coverage(graph, nodes), k, width, order, rng)
 
     return StreamProblem(
@@ -243,9 +231,6 @@ def graph_drain(
     check_int("nodes", nodes, low=4)
 
     def make(rng: np.random.Generator) -> Stream:
-        from .instances.graphs import graph_coverage
-        from .instances.streams import fill_and_drain
-
         f = graph_coverage(graph, nodes)
         order = rng.permutation(f.n or 0)
         return Stream(f, k, fill_and_drain(order, _singletons(f)[order]))

@@ -67,7 +67,7 @@ def better_than_search_without_learning(outcomes: Outcomes) -> Finding:
 
 def exact_small_optima() -> Finding:
     """Brute force on the tiny program: best returns and the number of trajectories, at seven capacities."""
-    from optimand.combinatorial.memory_mapping.game.enumeration import brute_force
+    from optimand.combinatorial.memory_mapping.game.episodes import brute_force
     from optimand.combinatorial.memory_mapping.game.hardware import Hardware
     from optimand.combinatorial.memory_mapping.game.program import tiny_program
 

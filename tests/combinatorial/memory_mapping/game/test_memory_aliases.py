@@ -15,7 +15,6 @@ from optimand.combinatorial.memory_mapping import (
     brute_force,
     validate,
 )
-from optimand.core.validation import OptimandError
 
 UNIT = Hardware(4, 1.0, 10.0, 1.0)
 
@@ -110,24 +109,6 @@ def test_parameters_of_a_group_are_copied_to_one_address_or_not_at_all():
     game = Game(MemoryProgram((*uses[:2], uses[3]), buffers[:2], ((0, 1),)), Hardware(8, 1.0, 10.0, 0.5))
     game.step(2)
     assert (game.position, game.backups) == (0, 1)
-
-
-def test_the_terminal_mode_ends_the_episode_with_the_all_slow_time_lost():
-    game = Game(blocked(), UNIT, infeasible="terminal")
-    game.step(NOCOPY)
-    game.step(DROP)
-    assert game.step(NOCOPY) == -game.all_slow_time
-    assert game.done
-    assert game.failed
-    assert game.best is None
-    assert game.play([True] * game.program.references) == float("inf")
-    assert game.play([False] * game.program.references) == game.all_slow_time
-    assert not game.reset()
-    assert not game.failed
-    with pytest.raises(ValueError, match="infeasible must be one of 'backup', 'terminal'"):
-        Game(blocked(), UNIT, infeasible="retry")
-    with pytest.raises(OptimandError, match="no layout"):
-        game.layout([NOCOPY, DROP, NOCOPY, DROP, DROP, DROP, DROP, DROP])
 
 
 def test_each_group_is_taken_back_at_most_once_and_every_episode_ends():

@@ -172,18 +172,6 @@ def test_a_step_before_reset_or_after_the_end_is_refused():
         env.step(0)
 
 
-def test_the_terminal_mode_reaches_the_environment():
-    uses = (Instruction(0, (0,)), Instruction(0, (1,), (0,)), Instruction(0, (2,), (1,)), Instruction(0, (), (0, 2)))
-    program = MemoryProgram(uses, (Buffer(4), Buffer(2), Buffer(4)), ((0, 2),))
-    env = make(program=program, hardware=Hardware(4, 1.0, 10.0, 1.0), infeasible="terminal", normalize=True)
-    env.reset()
-    env.step(1)
-    env.step(0)
-    _, reward, done, _, info = env.step(1)
-    assert (reward, done) == (-1.0, True)
-    assert "speedup" not in info
-
-
 def test_the_picture_shows_the_memory():
     env = make(render_mode="rgb_array")
     env.reset()

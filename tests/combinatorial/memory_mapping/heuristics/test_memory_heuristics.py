@@ -22,7 +22,6 @@ from optimand.combinatorial.memory_mapping.heuristics import (
     SOLVERS,
     buffer_priorities,
     get_solver,
-    lower_bound,
     xla_mapping,
 )
 from optimand.combinatorial.memory_mapping.heuristics.cp_sat import relax
@@ -210,7 +209,7 @@ def test_the_relaxation_never_exceeds_the_optimum():
         for capacity in (3, 7, 12):
             hardware = Hardware(capacity, 1.0, 10.0, 1.0 + seed % 2)
             optimum = brute_force(program, hardware).time
-            bound = lower_bound(program, hardware)
+            bound = relax(program, hardware).bound
             assert bound <= optimum * (1 + 1e-9)
             assert bound >= Game(program, hardware).least_time * (1 - 1e-9)
 
@@ -221,13 +220,13 @@ def test_the_relaxation_counts_an_alias_group_once():
     program = MemoryProgram(steps, buffers, ((0, 2),))
     for capacity in (4, 6, 8, 11):
         hardware = Hardware(capacity, 1.0, 10.0, 1.0)
-        assert lower_bound(program, hardware) <= brute_force(program, hardware).time * (1 + 1e-9)
+        assert relax(program, hardware).bound <= brute_force(program, hardware).time * (1 + 1e-9)
 
 
 def test_the_relaxation_proves_evolution_optimal_on_the_transformer_at_8_mib():
     game = played("evolution", large(8), evaluations=400)
     assert game.best is not None
-    assert game.best[0] == pytest.approx(lower_bound(game.program, game.hardware, seconds=20), rel=1e-6)
+    assert game.best[0] == pytest.approx(relax(game.program, game.hardware, seconds=20).bound, rel=1e-6)
 
 
 # --- priorities and arguments ---------------------------------------------------------------------
@@ -239,7 +238,6 @@ def test_priorities_follow_the_formula():
     program = MemoryProgram((Instruction(2.0, (1,), (0,)), Instruction(9.0, (2,), (1,))), buffers)
     hardware = Hardware(8, 1.0, 10.0, 1.0)
     expected = [4 - 0.4, 4 - 0.4, 6 - 9]
-    np.testing.assert_allclose(buffer_priorities(program, hardware, scaled=False), expected)
     np.testing.assert_allclose(buffer_priorities(program, hardware), np.array(expected) / np.sqrt([4, 4, 2]))
 
 
@@ -263,7 +261,5 @@ def test_numbers_out_of_range_are_refused(name, hyper, said):
 def test_other_unfit_arguments_are_refused():
     with pytest.raises(ValueError, match="did you mean 'evolution'"):
         get_solver("evolutoin")
-    with pytest.raises(OptimandError, match="one bit for each of 13 references"):
-        played("evolution", tiny(6), 1, starts=(np.ones(4, bool),))
     with pytest.raises(OptimandError, match="must not be empty"):
         played("evolution", tiny(6), 1, starts=())

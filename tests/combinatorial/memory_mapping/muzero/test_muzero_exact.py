@@ -8,11 +8,10 @@ import pytest
 from optimand.combinatorial.memory_mapping import Game, Hardware, MovesSpent, tiny_program
 from optimand.combinatorial.memory_mapping.game import arrays as k
 from optimand.combinatorial.memory_mapping.game.validation import validate
-from optimand.combinatorial.memory_mapping.muzero import PolicyValueNet, Trainer
-from optimand.combinatorial.memory_mapping.muzero.features import feature_count
+from optimand.combinatorial.memory_mapping.muzero import Trainer
 from optimand.combinatorial.memory_mapping.muzero.search.board import begin, decide, make_board
 from optimand.combinatorial.memory_mapping.muzero.search.exact import ExactSearch
-from optimand.combinatorial.memory_mapping.muzero.search.rules import make_rule
+from optimand.combinatorial.memory_mapping.muzero.search.trees import make_rule
 from optimand.combinatorial.memory_mapping.muzero.solvers import SOLVERS
 from optimand.combinatorial.memory_mapping.programs.library import RECORDED, hardware_of, recorded
 
@@ -29,12 +28,12 @@ def tiny(capacity: int, limit: int | None = None) -> Game:
 @pytest.mark.parametrize("capacity", sorted(OPTIMA))
 def test_untrained_search_with_playouts_finds_the_optimum_from_every_seed(capacity):
     found = []
-    for seed in range(10):
+    for seed in range(4):
         trainer = Trainer(tiny(capacity), seed, root="puct", final_temperature=1.0, **PLAIN)
         for _ in range(20):
             trainer.round()
         found.append(50 - trainer.best[0].times["agent"])
-    assert found == pytest.approx([OPTIMA[capacity]] * 10)
+    assert found == pytest.approx([OPTIMA[capacity]] * 4)
 
 
 def test_gumbel_roots_find_the_optimum_too():
@@ -81,29 +80,6 @@ def states(board, count: int, rng: np.random.Generator):
     return ints, floats
 
 
-@pytest.mark.parametrize("root", ["puct", "gumbel"])
-@pytest.mark.parametrize("blend", [0.0, 0.5])
-def test_compiled_and_batched_evaluation_give_the_same_searches(root, blend):
-    import torch
-
-    game = Game(recorded("attention"), hardware_of("attention"))
-    board = make_board([(game.P, game.Q)], position=True)
-    net = PolicyValueNet(feature_count(True), (16, 16), generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        net.trunk[-1].weight.normal_(generator=torch.Generator().manual_seed(2))
-    rng = np.random.default_rng(0)
-    ints, floats = states(board, 4, rng)
-    which, gumbel = np.zeros(4, np.int64), rng.gumbel(size=(4, 2))
-    search = ExactSearch(make_rule(root, 12), 12, blend=blend)
-    results = []
-    for evaluation in (net.pack(), net.evaluator()):
-        playouts = np.arange(4, dtype=np.uint64)
-        results.append(search.run(board, which, ints, floats, evaluation, playouts, gumbel=gumbel))
-    assert results[0].actions.tolist() == results[1].actions.tolist()
-    assert results[0].policies == pytest.approx(results[1].policies, abs=1e-4)
-    assert results[0].values == pytest.approx(results[1].values, abs=1e-5)
-
-
 def test_a_root_does_not_depend_on_what_is_searched_beside_it():
     game = Game(recorded("mlp"), hardware_of("mlp"))
     board = make_board([(game.P, game.Q)], position=True)
@@ -116,7 +92,7 @@ def test_a_root_does_not_depend_on_what_is_searched_beside_it():
 
 
 @pytest.mark.parametrize("method", sorted(SOLVERS))
-@pytest.mark.parametrize("limit", [1, 150, 400])
+@pytest.mark.parametrize("limit", [1, 700])  # in the first demonstration, and after the last
 def test_solvers_keep_to_the_limit_of_moves(method, limit):
     game = tiny(12, limit=limit)
     with pytest.raises(MovesSpent):

@@ -17,7 +17,6 @@ from optimand.combinatorial.memory_mapping.muzero.search.inference import run_ml
 from optimand.combinatorial.memory_mapping.muzero.search.learned import rescale as compiled_rescale
 from optimand.combinatorial.memory_mapping.muzero.selfplay import episode_of
 from optimand.combinatorial.memory_mapping.muzero.training import Learner
-from optimand.core.validation import OptimandError
 
 
 def tiny(capacity: int = 12) -> Game:
@@ -69,19 +68,6 @@ def test_networks_say_even_odds_and_0_before_training_and_pack_exactly():
     assert out == pytest.approx(np.append(logits[0].detach(), value.detach()), abs=1e-5)
 
 
-def test_the_grid_goes_through_two_convolutions():
-    net = PolicyValueNet(9, (16,), grid=True)
-    assert net.eyes is not None
-    shapes = [tuple(layer.weight.shape) for layer in net.eyes if isinstance(layer, torch.nn.Conv2d)]
-    assert shapes == [(16, 1, 3, 3), (16, 16, 3, 3)]
-    logits, _ = net(torch.zeros(2, 9), torch.zeros(2, 64, 64, dtype=torch.uint8))
-    assert logits.shape == (2, 2)
-    with pytest.raises(OptimandError, match="cannot be packed"):
-        net.pack()
-    with pytest.raises(OptimandError, match="grid must be given"):
-        net(torch.zeros(2, 9))
-
-
 def test_hidden_states_are_scaled_alike_in_torch_and_compiled_code():
     from optimand.combinatorial.memory_mapping.muzero.network import rescale
 
@@ -94,8 +80,8 @@ def test_hidden_states_are_scaled_alike_in_torch_and_compiled_code():
 def episode(length: int, start: float = 0.0) -> Episode:
     steps = np.arange(length, dtype=np.float32)
     return Episode(
-        0, np.tile(start + steps[:, None], (1, 2)), (steps % 2).astype(np.int8), np.full((length, 2), 0.5, np.float32),
-        np.ones(length, np.float32), 10 + steps,
+        np.tile(start + steps[:, None], (1, 2)), (steps % 2).astype(np.int8), np.full((length, 2), 0.5, np.float32),
+        np.ones(length, np.float32),
     )  # fmt: skip
 
 
@@ -108,30 +94,14 @@ def test_replay_overwrites_the_oldest_decisions_and_keeps_sequences():
     assert returns[[5, 6, 7, 0, 1, 2]].tolist() == [6, 5, 4, 3, 2, 1]
     later, inside = replay.after(np.array([7, 2]), 2)
     assert (later.tolist(), inside.tolist()) == ([1, 2], [True, False])
-    assert replay.prefix(7).tolist() == [0, 1]
-    assert replay.prefix(3) is None  # the beginning of the first episode is gone
-    assert replay.bootstrapped(np.array([5, 1]), None).tolist() == [6, 2]
-    assert replay.bootstrapped(np.array([5, 1]), 3).tolist() == [3 + 13, 2]
 
 
 def test_an_episode_longer_than_the_ring_keeps_its_end():
     replay = Replay(4, 2)
     replay.add(episode(9))
     assert replay.arrays["returns"].tolist() == [4, 3, 2, 1]
-    assert replay.arrays["steps"].tolist() == [5, 6, 7, 8]
-
-
-def test_priorities_decide_what_is_drawn():
-    replay = Replay(16, 2, priority=1.0)
-    replay.add(episode(10))
-    replay.set_priorities(np.arange(10), np.array([0.02] * 9 + [5.0], np.float32))
-    draw = replay.sample(200, np.random.default_rng(0))
-    assert 0.9 < (draw.at == 9).mean() < 1
-    assert draw.weights[draw.at == 9].max() < 1.0  # often drawn, so weighted less
-    state = replay.state_dict()
-    other = Replay(16, 2, priority=1.0)
-    other.load_state_dict(state)
-    assert (other.sample(50, np.random.default_rng(1)).at == replay.sample(50, np.random.default_rng(1)).at).all()
+    assert replay.arrays["left"].tolist() == [3, 2, 1, 0]
+    assert replay.arrays["features"][:, 0].tolist() == [5, 6, 7, 8]
 
 
 @pytest.mark.parametrize("model", ["exact", "learned"])
@@ -166,14 +136,12 @@ def test_episodes_of_strings_have_the_games_time():
     game = tiny()
     board = make_board([(game.P, game.Q)], position=False)
     fast = np.random.default_rng(0).random(13) < 0.5
-    found = episode_of(board, 0, fast, grid=True)
+    found = episode_of(board, 0, fast)
     assert found is not None
     time, actions, played = found
     assert game.play(fast) == pytest.approx(time)
     assert game.offer(actions) == pytest.approx(time)
     assert 50 * (1 - played.returns[0]) == pytest.approx(time, rel=1e-6)
-    assert played.grids is not None
-    assert played.grids.shape == (len(played.actions), 512)
     assert board.best_time[0] == np.inf  # not the agent's
     assert board.p[0, k.R] == 13
 
@@ -187,8 +155,6 @@ def test_episodes_of_strings_have_the_games_time():
         ({"lr": 0}, ValueError, "lr must be in"),
         ({"hidden": ()}, ValueError, "hidden must name at least one layer"),
         ({"simulation": 5}, TypeError, "'simulation' is no setting; did you mean 'simulations'"),
-        ({"grid": True, "model": "learned"}, OptimandError, "grid needs the exact model"),
-        ({"grid": True, "workers": 2}, OptimandError, "exclude each other"),
     ],
 )
 def test_settings_refuse_what_they_cannot_mean(changes, error, text):

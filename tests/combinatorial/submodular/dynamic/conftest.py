@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from optimand.combinatorial.submodular.objectives.coverage import Coverage, WeightedCoverage
+from optimand.combinatorial.submodular.objectives.coverage import Coverage
 from optimand.combinatorial.submodular.objectives.pairwise import LogDet
 
 
@@ -18,7 +18,7 @@ def small_coverage(rng, n=14, items=20):
 
 def small_weighted(rng, n=12, items=20):
     rows = [rng.choice(items, size=rng.integers(1, 8), replace=False) for _ in range(n)]
-    return WeightedCoverage(rows, rng.exponential(size=items))
+    return Coverage(rows, rng.exponential(size=items))
 
 
 def small_log_det(rng, n=10):

@@ -31,13 +31,13 @@ def ratios(small, f, k, engine, seed, updates=60, **options):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("literal", [False, True])
 def test_permutation_is_always_above_its_bound(small, kind, literal):
-    for seed in range(8):
+    for seed in range(5):
         f = getattr(small, kind)(np.random.default_rng(seed))
         found = ratios(small, f, 1 + seed % 4, "permutation", seed, literal=literal)
         assert min(found) >= (1 - EPS) / 2
 
 
-@pytest.mark.parametrize(("literal", "streams"), [(False, 50), (True, 6)])
+@pytest.mark.parametrize(("literal", "streams"), [(False, 20), (True, 4)])
 def test_buckets_on_many_streams(small, literal, streams):
     found = [
         ratios(small, small.coverage(np.random.default_rng(seed)), 1 + seed % 4, "buckets", seed, literal=literal)
@@ -66,21 +66,20 @@ def test_greedy_engines_are_above_greedys_bound(small, engine, kind):
         assert min(ratios(small, f, k, engine, seed)) >= 1 - (1 - 1 / k) ** k - 1e-9
 
 
-@pytest.mark.parametrize("eager", [False, True])
-def test_slack_costs_what_it_may(small, eager):
+def test_slack_costs_what_it_may(small):
     slack = 0.5
     for seed in range(8):
         f = small.coverage(np.random.default_rng(seed))
-        found = ratios(small, f, 1 + seed % 4, "incremental", seed, slack=slack, eager=eager)
+        found = ratios(small, f, 1 + seed % 4, "incremental", seed, slack=slack)
         assert min(found) >= 1 - math.exp(-1 / (1 + slack))
 
 
 def test_incremental_has_the_value_of_a_run_from_the_start_when_no_two_gains_are_equal():
     rng = np.random.default_rng(0)
-    from optimand.combinatorial.submodular.objectives.coverage import WeightedCoverage
+    from optimand.combinatorial.submodular.objectives.coverage import Coverage
 
     rows = [rng.choice(150, size=rng.integers(1, 30), replace=False) for _ in range(200)]
-    f = WeightedCoverage(rows, rng.exponential(size=150))
+    f = Coverage(rows, rng.exponential(size=150))
     d = DynamicSubmodular(f, 12)
     live: list[int] = []
     for step in range(900):

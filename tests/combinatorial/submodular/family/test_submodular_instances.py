@@ -18,10 +18,9 @@ def test_a_node_covers_itself_and_its_neighbours(tmp_path):
     (tmp_path / "dynamic-submodular").mkdir()
     with gzip.open(tmp_path / "dynamic-submodular" / "email-enron.edges.gz", "wt") as file:
         file.write("0 1\n0 2\n3 4\n")
-    ends = read_edges("email-enron", tmp_path)
-    assert ends.tolist() == [[0, 1], [0, 2], [3, 4]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPTIMAND_DATA", str(tmp_path))
+        assert read_edges("email-enron").tolist() == [[0, 1], [0, 2], [3, 4]]
         f = graph_coverage("email-enron")
     assert f.gains(f.start(), f.ids()).tolist() == [3, 2, 2, 2, 2]
 
@@ -40,13 +39,14 @@ def test_missing_and_damaged_graphs_are_named(tmp_path, monkeypatch):
     with pytest.raises(OptimandError, match="set OPTIMAND_DATA to the folder that holds dynamic-submodular/"):
         graph_coverage("email-enron")
     (tmp_path / "dynamic-submodular").mkdir()
+    monkeypatch.setenv("OPTIMAND_DATA", str(tmp_path))
     with pytest.raises(OptimandError, match="could not be read"):
-        read_edges("ego-facebook", tmp_path)
+        read_edges("ego-facebook")
     file = tmp_path / "dynamic-submodular" / "ego-facebook.edges.gz"
     for content in (b"1 2 3", b"1 x", b""):
         file.write_bytes(gzip.compress(content))
         with pytest.raises(OptimandError, match="must hold pairs of node numbers"):
-            read_edges("ego-facebook", tmp_path)
+            read_edges("ego-facebook")
     with pytest.raises(ValueError, match="graph must be one of"):
         graph_coverage("enron")
 

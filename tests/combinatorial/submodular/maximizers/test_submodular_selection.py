@@ -30,7 +30,7 @@ def test_the_sieve_never_holds_a_deleted_element_and_knows_its_value():
     for element in list(live):
         sieve.delete(element)
     assert (sieve.solution, sieve.value) == ([], 0.0)
-    sieve.update([("+", 3), ("-", 3), ("+", 4)])
+    sieve.insert(4)
     assert sieve.solution == [4]
 
 
@@ -50,8 +50,6 @@ def test_the_sieve_refuses_what_is_there_and_what_is_not():
         sieve.insert("a")
     with pytest.raises(KeyError, match="element 'b' is not there"):
         sieve.delete("b")
-    with pytest.raises(ValueError, match=r"must begin with '\+' or '-', got '\*'"):
-        sieve.update([("*", "a")])
     with pytest.raises(ValueError, match="k must be at least 1"):
         SieveStreaming(Coverage([[1]]), 0)
     with pytest.raises(ValueError, match="eps must be in"):

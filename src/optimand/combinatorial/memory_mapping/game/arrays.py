@@ -4,7 +4,7 @@
 are the state, so a snapshot is a copy of both, and a batch of states is a pair of matrices whose rows are passed.
 Flat arrays because a call costs some 60 ns for each array that it passes.
 
-    P[:HEADER]  sizes N, R, B, G, CAPACITY, MODE and where the following parts begin
+    P[:HEADER]  sizes N, R, B, G, CAPACITY and where the following parts begin
                 of R references: instruction, buffer, is_output, next (R: none), previous (-1: none)
                 of N + 1 instructions: first reference (the last entry is R)
                 of B buffers: size, live_out, first reference, last reference, uses (references that are no definition),
@@ -13,7 +13,7 @@ Flat arrays because a call costs some 60 ns for each array that it passes.
     Q           all-slow time; of N: compute, all-slow time of the instruction; of B: seconds in slow memory, in fast
                 memory, of a copy
     S[:8]       POSITION (next reference, R when done), FAST (what the fast option is here: 0 none, 1 NOCOPY, 2 COPY),
-                FORCED (1 where only the fast option is legal), COUNT (residencies), BACKUPS, FAILED
+                FORCED (1 where only the fast option is legal), COUNT (residencies), BACKUPS
                 decisions of R references from S[DECISIONS] on (-1: open)
                 of B buffers: current residency (-1: none), references that are not (yet) NOCOPY
                 of R residencies: buffer, start, end, low, high address; then their order by low address
@@ -35,7 +35,7 @@ DROP, NOCOPY, COPY = 0, 1, 2
 TOLERANCE = 1e-12  # relative to the seconds that are compared
 
 # Entries of P: sizes, then where parts of P, Q, S and F begin.
-N, R, B, G, CAPACITY, MODE = range(6)
+N, R, B, G, CAPACITY = range(5)
 P_INSTRUCTION, P_BUFFER, P_OUTPUT, P_NEXT, P_PREVIOUS, P_FIRST = range(6, 12)
 P_SIZE, P_LIVE, P_BEGIN, P_LAST, P_USES, P_DEFINITION, P_GROUP, P_LEADER = range(12, 20)
 Q_COMPUTE, Q_SLOW_TIME, Q_SLOW, Q_FAST, Q_COPY = range(20, 25)
@@ -44,7 +44,7 @@ F_TIME, F_USED, S_LENGTH, F_LENGTH = range(36, 40)
 HEADER = 40
 
 # Entries of S.
-POSITION, FAST, FORCED, COUNT, BACKUPS, FAILED = range(6)
+POSITION, FAST, FORCED, COUNT, BACKUPS = range(5)
 DECISIONS = 8  # where the decisions begin
 TIME = 0  # entry of F
 ALL_SLOW = 0  # entry of Q
@@ -69,13 +69,12 @@ LEGAL = (
 NONE_LEGAL = _masks((False, False, False))[0]
 
 
-def pack_program(program: MemoryProgram, hardware: Hardware, mode: int = 0) -> tuple[Ints, Floats]:
+def pack_program(program: MemoryProgram, hardware: Hardware) -> tuple[Ints, Floats]:
     """The arrays ``P`` and ``Q`` of a program on a machine.
 
     Args:
         program: N instructions, R references, B buffers.
         hardware: the two memories.
-        mode: what an alias group that cannot be served does: 0 backs it up, 1 ends the episode as failed.
     """
     n, r, b, g = len(program.instructions), program.references, len(program.buffers), len(program.aliases)
     begin = [program.buffer_first_ref[list(members)] for members in program.aliases]
@@ -98,7 +97,7 @@ def pack_program(program: MemoryProgram, hardware: Hardware, mode: int = 0) -> t
     for seconds in slow_time:
         all_slow += float(seconds)
     header = np.zeros(HEADER, np.int64)
-    header[: MODE + 1] = n, r, b, g, hardware.capacity, mode
+    header[: CAPACITY + 1] = n, r, b, g, hardware.capacity
     header[P_INSTRUCTION : P_LEADER + 1] = HEADER + np.cumsum([0, *(len(part) for part in parts)])[:-1]
     header[Q_COMPUTE : Q_COPY + 1] = 1 + np.array([0, n, 2 * n, 2 * n + b, 2 * n + 2 * b])
     lengths = np.cumsum([DECISIONS + r, b, b, r, r, r, r, r, r, g, g, g])

@@ -37,7 +37,6 @@ class MallocGameEnv(gymnasium.Env[Any, Any]):
         illegal: ``error`` raises; ``penalty`` takes the nearest legal action (DROP where it is legal) and lowers the
             reward by ``penalty``, which the return then differs by from the time that was saved.
         penalty: share of the all-slow time.
-        infeasible: ``backup`` or ``terminal``, see :class:`Game`.
 
     Raises:
         TypeError, ValueError: an argument is unfit.
@@ -65,12 +64,11 @@ class MallocGameEnv(gymnasium.Env[Any, Any]):
         normalize: bool = False,
         illegal: str = "error",
         penalty: float = 0.01,
-        infeasible: str = "backup",
         render_mode: str | None = None,
     ) -> None:
         program = tiny_program() if program is None else program
         hardware = Hardware.preset("tiny") if hardware is None else hardware
-        self.game = Game(program, hardware, infeasible=infeasible)
+        self.game = Game(program, hardware)
         self.illegal = check_choice("illegal", illegal, ("error", "penalty"))
         self.penalty = check_number("penalty", penalty, low=0) * self.game.all_slow_time
         self.render_mode = check_choice("render_mode", render_mode, (None, "rgb_array"))
@@ -144,6 +142,6 @@ class MallocGameEnv(gymnasium.Env[Any, Any]):
     def _info(self, observation: Observation) -> dict[str, Any]:
         game = self.game
         info = {"action_mask": observation["action_mask"].copy(), "time": game.time, "position": game.position}
-        if game.done and not game.failed:
+        if game.done:
             info["speedup"] = game.all_slow_time / game.time
         return info

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
+from optimand.core.validation import OptimandError, check_int
 
 from . import arrays as ix
+from .hardware import Hardware
 from .kernels import reset, step
+from .program import MemoryProgram
 
 
 @compiled(error_model="numpy")
@@ -80,10 +84,9 @@ def play_random(
         if s[ix.POSITION] < P[ix.R]:
             break
         done += 1
-        reached = np.inf if s[ix.FAILED] == 1 else f[ix.TIME]
-        total += reached
-        if reached < least or done == 1:
-            least = reached
+        total += f[ix.TIME]
+        if f[ix.TIME] < least:
+            least = f[ix.TIME]
             best[:] = s[ix.DECISIONS : ix.DECISIONS + P[ix.R]]
     return moves, least, total, done
 
@@ -116,7 +119,50 @@ def enumerate_all(P: Any, Q: Any, best: Any, most: Any) -> Any:
         leaves += 1
         if leaves > most:
             return least, -1
-        if S[ix.FAILED] == 0 and F[ix.TIME] < least:
+        if F[ix.TIME] < least:
             least = F[ix.TIME]
             best[:] = S[ix.DECISIONS : ix.DECISIONS + P[ix.R]]
     return least, leaves
+
+
+class Optimum(NamedTuple):
+    """What an enumeration found.
+
+    Attributes:
+        time: least seconds.
+        actions: a trajectory that has them.
+        leaves: complete trajectories.
+    """
+
+    time: float
+    actions: NDArray[np.int8]
+    leaves: int
+
+
+def brute_force(program: MemoryProgram, hardware: Hardware, *, max_leaves: int = 20_000_000) -> Optimum:
+    """The best of all trajectories of the game.
+
+    Args:
+        program: small; trajectories grow exponentially with its references.
+        hardware: the two memories.
+        max_leaves: most trajectories, about 5 to 10 million a minute.
+
+    Raises:
+        OptimandError: there are more trajectories.
+
+    Example:
+        >>> from optimand.combinatorial.memory_mapping import Hardware, tiny_program
+        >>> found = brute_force(tiny_program(), Hardware.preset("tiny"))
+        >>> round(50 - found.time, 9), found.leaves
+        (17.6, 114)
+    """
+    check_int("max_leaves", max_leaves, low=1)
+    p, q = ix.pack_program(program, hardware)
+    best = np.zeros(program.references, np.int64)
+    time, leaves = enumerate_all(p, q, best, max_leaves)
+    if leaves < 0:
+        raise OptimandError(
+            f"a program of {program.references} references has more than max_leaves={max_leaves} trajectories; "
+            "enumerate a smaller one, or search"
+        )
+    return Optimum(float(time), best.astype(np.int8), int(leaves))

@@ -40,8 +40,6 @@ def step(P: Any, Q: Any, S: Any, F: Any, action: Any) -> Any:
     _apply(P, Q, S, F, S[ix.POSITION], action)
     S[ix.POSITION] += 1
     _settle(P, Q, S, F)
-    if S[ix.FAILED] == 1:
-        return -Q[ix.ALL_SLOW]
     return before - F[ix.TIME]
 
 
@@ -50,7 +48,6 @@ def _clear(P: Any, Q: Any, S: Any, F: Any) -> None:
     """The state before the first decision; which groups were backed up stays."""
     S[: ix.COUNT] = 0
     S[ix.COUNT] = 0
-    S[ix.FAILED] = 0
     for k in range(P[ix.R]):
         S[ix.DECISIONS + k] = -1
     for b in range(P[ix.B]):
@@ -151,10 +148,6 @@ def _settle(P: Any, Q: Any, S: Any, F: Any) -> None:
             return
         if S[ix.FAST] > 0:
             S[ix.FORCED] = 1
-            return
-        if P[ix.MODE] == 1:
-            S[ix.FAILED] = 1
-            S[ix.POSITION] = P[ix.R]
             return
         _back_up(P, Q, S, F, group)
 

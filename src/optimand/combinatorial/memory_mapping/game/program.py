@@ -6,7 +6,7 @@ references are numbered in program order, the outputs of an instruction before i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,16 +134,7 @@ class MemoryProgram:
         ]
         if not refs:
             raise OptimandError("instructions must use at least one buffer, got none")
-        put("ref_instruction", _frozen([i for i, _, _ in refs]))
-        put("ref_buffer", _frozen([b for _, b, _ in refs]))
-        put("ref_is_output", _frozen([o for _, _, o in refs], bool))
         counts = [len(instruction.outputs) + len(instruction.inputs) for instruction in self.instructions]
-        put("first_ref", _frozen(np.concatenate([[0], np.cumsum(counts)])))
-        put("sizes", _frozen([buffer.size for buffer in self.buffers]))
-        self._link(refs, put)
-        put("group", _frozen(_groups(self)))
-
-    def _link(self, refs: Sequence[tuple[int, int, bool]], put: Any) -> None:
         following, previous = np.full(len(refs), len(refs)), np.full(len(refs), -1)
         first, last = np.full(len(self.buffers), -1), np.full(len(self.buffers), -1)
         uses, definition = np.zeros(len(self.buffers), int), np.full(len(self.buffers), -1)
@@ -157,12 +148,17 @@ class MemoryProgram:
             uses[b] += not is_output
             if is_output:
                 definition[b] = i
-        put("next_ref", _frozen(following))
-        put("previous_ref", _frozen(previous))
-        put("buffer_first_ref", _frozen(first))
-        put("buffer_last_ref", _frozen(last))
-        put("buffer_uses", _frozen(uses))
-        put("definition", _frozen(definition))
+        instruction_of, buffer_of, is_output_of = zip(*refs, strict=True)
+        found = {
+            "ref_instruction": instruction_of, "ref_buffer": buffer_of, "ref_is_output": is_output_of,
+            "next_ref": following, "previous_ref": previous, "first_ref": np.concatenate([[0], np.cumsum(counts)]),
+            "buffer_first_ref": first, "buffer_last_ref": last, "buffer_uses": uses, "definition": definition,
+            "sizes": [buffer.size for buffer in self.buffers], "group": _groups(self),
+        }  # fmt: skip
+        for name, values in found.items():
+            array = np.array(values)
+            array.setflags(write=False)
+            put(name, array)
 
     def __repr__(self) -> str:
         return (
@@ -201,12 +197,6 @@ def _all_of(name: str, found: Iterable[Any], kind: type) -> tuple[Any, ...]:
         if not isinstance(item, kind):
             raise TypeError(f"{name}[{i}] must be of {kind.__name__}, got {item!r} ({type(item).__name__})")
     return items
-
-
-def _frozen(values: Any, dtype: type = np.int64) -> NDArray[Any]:
-    array: NDArray[Any] = np.array(values, dtype=dtype)
-    array.setflags(write=False)
-    return array
 
 
 def _check_references(program: MemoryProgram) -> None:

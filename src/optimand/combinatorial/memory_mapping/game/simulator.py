@@ -12,24 +12,25 @@ reports its moves with :meth:`Game.charge` and what it found with :meth:`Game.of
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from optimand.core.validation import OptimandError, check_choice, check_int, check_number
+from optimand.core.running import BudgetSpent
+from optimand.core.validation import OptimandError, check_int, check_number
 
 from . import arrays as ix
 from . import episodes, kernels
 from .arrays import Floats, Ints
 from .hardware import Hardware
-from .layouts import Layout, Residency
-from .moves import ENDLESS, MoveBudget
-from .moves import MovesSpent as MovesSpent
+from .layouts import Copy, Layout, Residency
 from .program import MemoryProgram
-from .tracing import residencies_of, trace_layout
 
-INFEASIBLE = ("backup", "terminal")
+ENDLESS = 2**62
+MovesSpent = BudgetSpent
+"""The game's limit of moves is reached: whoever gave the limit ends the solver here."""
 NAMES = {ix.DROP: "DROP", ix.NOCOPY: "NOCOPY", ix.COPY: "COPY"}
 
 
@@ -40,16 +41,40 @@ class Snapshot(NamedTuple):
     floats: Floats
 
 
+@dataclass
+class MoveBudget:
+    """What a game and its copies share."""
+
+    limit: int = ENDLESS
+    moves: int = 0
+    time: float = float("inf")
+    actions: NDArray[np.int8] | None = None
+
+    @property
+    def left(self) -> int:
+        """Moves that may still be made."""
+        return self.limit - self.moves
+
+    def end(self) -> BudgetSpent:
+        """What is raised where more moves are asked for."""
+        return BudgetSpent(f"the game's limit of {self.limit} moves is reached")
+
+    def keep(self, time: float, decisions: NDArray[np.int64]) -> None:
+        """Keep a complete trajectory if it is the best."""
+        if time < self.time:
+            self.time, self.actions = float(time), decisions.astype(np.int8)
+
+
 class Game:
     """A program on a machine, as a game.
+
+    Where a member of an alias group cannot be served as the group demands, the game returns to the group's first
+    decision and drops all its references (each group at most once).
 
     Args:
         program: what is to be mapped.
         hardware: the two memories.
         limit: most moves ever, over all episodes and copies; None for no limit.
-        infeasible: what happens when a member of an alias group cannot be served as the group demands. ``backup``
-            returns to the group's first decision and drops all its references (each group at most once);
-            ``terminal`` ends the episode with a reward of minus the all-slow time.
 
     Attributes:
         all_slow_time: seconds with every reference in slow memory.
@@ -57,7 +82,7 @@ class Game:
         P, Q, S, F: the arrays of :mod:`.kernels`; S and F stay the same objects.
 
     Raises:
-        TypeError, ValueError: a bad limit or mode, or something else than a program and a machine.
+        TypeError, ValueError: a bad limit, or something else than a program and a machine.
 
     Example:
         >>> from optimand.combinatorial.memory_mapping import Game, Hardware, tiny_program
@@ -68,16 +93,13 @@ class Game:
         (True, 17.6)
     """
 
-    def __init__(
-        self, program: MemoryProgram, hardware: Hardware, *, limit: int | None = None, infeasible: str = "backup"
-    ) -> None:
+    def __init__(self, program: MemoryProgram, hardware: Hardware, *, limit: int | None = None) -> None:
         if not isinstance(program, MemoryProgram):
             raise TypeError(f"program must be a MemoryProgram, got {program!r} ({type(program).__name__})")
         if not isinstance(hardware, Hardware):
             raise TypeError(f"hardware must be a Hardware, got {hardware!r} ({type(hardware).__name__})")
         self.program, self.hardware = program, hardware
-        self.infeasible = check_choice("infeasible", infeasible, INFEASIBLE)
-        self.P, self.Q = ix.pack_program(program, hardware, INFEASIBLE.index(infeasible))
+        self.P, self.Q = ix.pack_program(program, hardware)
         self.S, self.F = ix.make_state(self.P)
         self._scratch = ix.make_state(self.P)
         self._budget = MoveBudget(ENDLESS if limit is None else check_int("limit", limit, low=0))
@@ -89,11 +111,6 @@ class Game:
         self.reset()
 
     @property
-    def bound(self) -> float:
-        """A bound on the speed-up: all-slow time over least time."""
-        return self.all_slow_time / self.least_time
-
-    @property
     def position(self) -> int:
         """The reference that is decided next; as many as there are when the episode is over."""
         return int(self.S[ix.POSITION])
@@ -102,11 +119,6 @@ class Game:
     def done(self) -> bool:
         """Whether all references are decided."""
         return bool(self.S[ix.POSITION] >= self._references)
-
-    @property
-    def failed(self) -> bool:
-        """Whether the episode ended because an alias group could not be served (mode ``terminal``)."""
-        return bool(self.S[ix.FAILED])
 
     @property
     def time(self) -> float:
@@ -126,7 +138,7 @@ class Game:
     @property
     def residencies(self) -> tuple[Residency, ...]:
         """What lies in fast memory by the decisions so far, with the reserved ends."""
-        return residencies_of(self.program, self.P, self.S)
+        return _residencies(self.program, self.P, self.S)
 
     @property
     def moves(self) -> int:
@@ -173,7 +185,7 @@ class Game:
         if reward != reward:
             raise ValueError(self._complaint(action))
         budget.moves += 1
-        if self.S[ix.POSITION] >= self._references and not self.S[ix.FAILED]:
+        if self.S[ix.POSITION] >= self._references:
             self._keep(self.F[ix.TIME], self.S)
         return reward
 
@@ -184,7 +196,7 @@ class Game:
             fast: for each reference, whether to take the fast option; DROP where it says no, or none is legal.
 
         Returns:
-            Seconds of the program; infinite where the episode failed (mode ``terminal``).
+            Seconds of the program.
 
         Raises:
             MovesSpent: the limit ended the episode before its end.
@@ -197,8 +209,6 @@ class Game:
         self._budget.moves += int(episodes.play(self.P, self.Q, s, f, bits, self._budget.left))
         if s[ix.POSITION] < self._references:
             raise self._budget.end()
-        if s[ix.FAILED]:
-            return float("inf")
         self._keep(f[ix.TIME], s)
         return float(f[ix.TIME])
 
@@ -264,10 +274,13 @@ class Game:
         Raises:
             ValueError: an action is illegal.
         """
-        s, f = self._replay(actions)
-        if not s[ix.FAILED]:
-            self._keep(f[ix.TIME], s)
-        return float("inf") if s[ix.FAILED] else float(f[ix.TIME])
+        found = self._checked(actions)
+        s, f = self._scratch
+        wrong = int(episodes.play_actions(self.P, self.Q, s, f, found))
+        if wrong >= 0:
+            raise ValueError(f"actions[{wrong}] is illegal there, got {int(found[wrong])}")
+        self._keep(f[ix.TIME], s)
+        return float(f[ix.TIME])
 
     def layout(self, actions: ArrayLike | None = None) -> Layout:
         """Where the buffers lie.
@@ -283,7 +296,7 @@ class Game:
             if self._budget.actions is None:
                 raise OptimandError("layout needs actions before the first complete trajectory, got none")
             actions = self._budget.actions
-        return trace_layout(self, self._checked(actions))
+        return _traced(self, self._checked(actions))
 
     def _keep(self, time: Any, s: Ints) -> None:
         self._budget.keep(time, s[ix.DECISIONS : ix.DECISIONS + self._references])
@@ -296,14 +309,6 @@ class Game:
             )
         return found.astype(np.int64)
 
-    def _replay(self, actions: ArrayLike) -> tuple[Ints, Floats]:
-        found = self._checked(actions)
-        s, f = self._scratch
-        wrong = int(episodes.play_actions(self.P, self.Q, s, f, found))
-        if wrong >= 0:
-            raise ValueError(f"actions[{wrong}] is illegal there, got {int(found[wrong])}")
-        return s, f
-
     def _complaint(self, action: Any) -> str:
         if self.done:
             return f"action {action!r}: the episode is over; call reset first"
@@ -311,3 +316,50 @@ class Game:
         b, i = self.program.ref_buffer[k], self.program.ref_instruction[k]
         legal = ", ".join(f"{a} ({NAMES[a]})" for a in np.flatnonzero(self.legal()).tolist())
         return f"action must be one of {legal} at reference {k} (buffer {b}, instruction {i}), got {action!r}"
+
+
+def _traced(game: Game, actions: Ints) -> Layout:
+    """The layout of a trajectory: a replay on the side that notes where buffers lie and when they are copied.
+
+    Args:
+        game: its state stays as it is, and no move is counted.
+        actions: a decision for each reference; one that comes up again after a backup is taken again.
+
+    Raises:
+        ValueError: an action is illegal.
+    """
+    program, P, Q = game.program, game.P, game.Q
+    S, F = ix.make_state(P)
+    kernels.reset(P, Q, S, F)
+    first, last = P[ix.F_USED], P[ix.F_USED] + len(program.instructions)
+    copies: dict[int, Copy] = {}
+    while S[ix.POSITION] < program.references:
+        k, before = int(S[ix.POSITION]), F[first:last].copy()
+        reward = kernels.step(P, Q, S, F, int(actions[k]))
+        if np.isnan(reward):
+            raise ValueError(f"actions[{k}] is illegal there, got {int(actions[k])}")
+        if S[ix.POSITION] == k + 1 and actions[k] == ix.COPY:
+            taken = F[first:last] - before
+            seconds = {int(j): float(taken[j]) for j in np.flatnonzero(taken)}
+            copies[k] = Copy(int(program.ref_buffer[k]), int(program.ref_instruction[k]), seconds)
+        elif S[ix.POSITION] <= k:  # a backup: what came after the group's first decision is undone
+            copies = {at: copy for at, copy in copies.items() if at < S[ix.POSITION]}
+    decisions = tuple(S[ix.DECISIONS :][: program.references].tolist())
+    return Layout(
+        residencies=_residencies(program, P, S),
+        time=float(F[ix.TIME]),
+        actions=decisions,
+        copies=tuple(copies[k] for k in sorted(copies)),
+        all_slow_time=game.all_slow_time,
+        capacity=game.hardware.capacity,
+        program=program.name,
+        backups=int(S[ix.BACKUPS]),
+    )
+
+
+def _residencies(program: MemoryProgram, P: Ints, S: Ints) -> tuple[Residency, ...]:
+    """The residencies of a state, in the order in which they were decided."""
+    parts = (ix.S_WHOSE, ix.S_START, ix.S_END, ix.S_LOW)
+    rows = zip(*(S[P[part] :][: S[ix.COUNT]].tolist() for part in parts), strict=True)
+    buffers = program.buffers
+    return tuple(Residency(b, start, end, low, buffers[b].size, buffers[b].name) for b, start, end, low in rows)

@@ -244,11 +244,20 @@ def _by_deadline(
     return math.fsum(late.values()), tuple(sorted({use for _, use in late}))
 
 
+def _taken(copies: Iterable[Copy], seconds: Sequence[float]) -> list[float]:
+    """The copy time that is taken behind each instruction."""
+    taken = [0.0] * len(seconds)
+    for copy in copies:
+        for j, part in copy.seconds.items():
+            taken[j] += part
+    return taken
+
+
 def _check_copies(
-    copies: Iterable[Copy], windows: dict[tuple[int, int], tuple[int, int, float]], seconds: Sequence[float]
+    copies: Sequence[Copy], windows: dict[tuple[int, int], tuple[int, int, float]], seconds: Sequence[float]
 ) -> None:
     """Each copy is complete within its window, and together they take no more than the instructions have."""
-    open_copies, taken = dict(windows), [0.0] * len(seconds)
+    open_copies = dict(windows)
     for copy in copies:
         key = (copy.buffer, copy.instruction)
         if key not in open_copies:
@@ -258,22 +267,15 @@ def _check_copies(
             raise InvalidLayout(f"{copy} is hidden outside of instructions {first} to {last}")
         if not math.isclose(math.fsum(copy.seconds.values()), need, rel_tol=_CLOSE):
             raise InvalidLayout(f"{copy} takes {math.fsum(copy.seconds.values())!r} seconds, expected {need!r}")
-        for j, part in copy.seconds.items():
-            taken[j] += part
     if open_copies:
         raise InvalidLayout(f"copies are missing for (buffer, use) {sorted(open_copies)}")
-    for j, (part, whole) in enumerate(zip(taken, seconds, strict=True)):
+    for j, (part, whole) in enumerate(zip(_taken(copies, seconds), seconds, strict=True)):
         if part > whole * (1 + _CLOSE):
             raise InvalidLayout(f"copies take {part!r} seconds behind instruction {j}, which has {whole!r}")
 
 
-def _sticking_out(copies: Iterable[Copy], seconds: Sequence[float]) -> tuple[float, tuple[int, ...]]:
+def _sticking_out(copies: Sequence[Copy], seconds: Sequence[float]) -> tuple[float, tuple[int, ...]]:
     """Seconds of copies beyond the instructions that hide them, and the uses that wait."""
-    copies = list(copies)
-    taken = [0.0] * len(seconds)
-    for copy in copies:
-        for j, part in copy.seconds.items():
-            taken[j] += part
-    over = {j: part - seconds[j] for j, part in enumerate(taken) if part > seconds[j] * (1 + _CLOSE)}
+    over = {j: part - seconds[j] for j, part in enumerate(_taken(copies, seconds)) if part > seconds[j] * (1 + _CLOSE)}
     late = sorted({copy.instruction for copy in copies if any(j in over for j in copy.seconds)})
     return math.fsum(over.values()), tuple(late)

@@ -13,7 +13,7 @@ from optimand.core.lazy import lazy_exports
 from optimand.core.validation import check_choice
 
 if TYPE_CHECKING:
-    from .cp_sat import lower_bound as lower_bound
+    from .cp_sat import relax as relax
     from .xla_like import buffer_priorities as buffer_priorities
     from .xla_like import xla_mapping as xla_mapping
 
@@ -25,8 +25,8 @@ SOLVERS: dict[str, tuple[str, str]] = {
     "noisy-greedy": ("playouts", "noisy_greedy"),
     "beam": ("beam", "solve"),
     "evolution": ("evolution", "solve"),
-    "first-fit": ("residency", "first_fit"),
-    "best-fit": ("residency", "best_fit"),
+    "first-fit": ("playouts", "first_fit"),
+    "best-fit": ("playouts", "best_fit"),
     "cp-sat": ("cp_sat", "solve"),
     "portfolio": ("portfolio", "solve"),
 }

@@ -77,7 +77,7 @@ def _beam(P: Any, Q: Any, width: Any, most: Any, actions: Any) -> Any:
                 moves += 1
                 if S[ix.POSITION] < P[ix.R]:
                     total += 1
-                elif S[ix.FAILED] == 0 and F[ix.TIME] < least:
+                elif F[ix.TIME] < least:
                     least = F[ix.TIME]
                     actions[:] = S[ix.DECISIONS : ix.DECISIONS + P[ix.R]]
         keys = np.empty(total, np.int64)

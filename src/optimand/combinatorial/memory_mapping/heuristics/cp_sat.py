@@ -92,21 +92,6 @@ def solve(
     return f"the relaxation was solved {state}; its solutions and the heuristics were played and improved"
 
 
-def lower_bound(program: MemoryProgram, hardware: Hardware, *, seconds: float = 30.0, workers: int = 1) -> float:
-    """Seconds that no trajectory of the game can beat.
-
-    Args:
-        program: the program.
-        hardware: the two memories.
-        seconds: limit of wall time; the bound holds whenever the solver ends.
-        workers: threads.
-
-    Raises:
-        OptimandError: OR-tools is not installed.
-    """
-    return relax(program, hardware, seconds=seconds, workers=workers).bound
-
-
 def relax(
     program: MemoryProgram,
     hardware: Hardware,
@@ -116,7 +101,19 @@ def relax(
     seed: int = 0,
     workers: int = 1,
 ) -> Relaxed:
-    """Solve the relaxation; arguments as in :func:`lower_bound` and :func:`solve`."""
+    """Solve the relaxation.
+
+    Args:
+        program: the program.
+        hardware: the two memories.
+        seconds: limit of wall time; the bound holds whenever the solver ends.
+        effort: limit of the solver's deterministic time.
+        seed: of the solver.
+        workers: threads.
+
+    Raises:
+        OptimandError: OR-tools is not installed.
+    """
     check_number("seconds", seconds, low=0, low_open=True)
     if effort is not None:
         check_number("effort", effort, low=0, low_open=True)

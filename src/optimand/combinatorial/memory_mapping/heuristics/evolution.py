@@ -21,6 +21,7 @@ from ..game import arrays as ix
 from ..game.episodes import play
 from ..game.kernels import reset
 from ..game.simulator import Game
+from .xla_like import xla_like
 
 STARTS = ("xla", "ones", "best", "random")
 FLIPS = np.array([1, 1, 2, 3, 4, 6])  # numbers of bits to flip, drawn with equal odds
@@ -30,38 +31,34 @@ def solve(
     game: Game,
     rng: Any,
     *,
-    starts: Sequence[str | NDArray[np.bool_]] = ("xla", "ones"),
+    starts: Sequence[str] = ("xla", "ones"),
     buffer_probability: float = 0.3,
     evaluations: int | None = None,
-    chunk: int = 20,
 ) -> Iterator[None]:
     """Evolve one string per start, in turn; a child replaces its parent if it is no worse.
 
     Args:
         game: to be played on.
         rng: what ``numpy.random.default_rng`` takes.
-        starts: ``"xla"``, ``"ones"`` (greedy), ``"best"`` (of the game so far, else ones), ``"random"``, or bits.
+        starts: ``"xla"``, ``"ones"`` (greedy), ``"best"`` (of the game so far, else ones), ``"random"``.
         buffer_probability: of also setting all references of a random buffer to one random bit, in [0, 1].
-        evaluations: how many over all; None for as many as the game allows.
-        chunk: evaluations between two yields; the starts are played first, each a unit of its own.
+        evaluations: how many over all; None for as many as the game allows. The starts are played first, each a unit of
+            its own; after them a unit is 20 evaluations.
 
     Raises:
-        OptimandError: no starts, bits of another length.
+        OptimandError: no starts.
         TypeError, ValueError: numbers out of range.
     """
     check_number("buffer_probability", buffer_probability, low=0, high=1)
-    check_int("chunk", chunk, low=1)
     left = float("inf") if evaluations is None else check_int("evaluations", evaluations, low=1)
     flips = np.minimum(FLIPS, game.program.references)
     stream = np.random.default_rng(rng)
-    if isinstance(starts, str):
-        starts = (starts,)
-    parents = [start_bits(start, game, stream) for start in starts]
+    parents = [start_bits(start, game, stream) for start in ((starts,) if isinstance(starts, str) else starts)]
     if not parents:
         raise OptimandError("starts must not be empty")
     times = [np.full(1, np.inf) for _ in parents]
     actions = np.zeros(game.program.references, np.int64)
-    units = itertools.chain([1], itertools.repeat(chunk))  # the starts as they are before anything is changed
+    units = itertools.chain([1], itertools.repeat(20))  # the starts as they are before anything is changed
     while left > 0:
         unit = next(units)
         for parent, time in zip(parents, times, strict=True):
@@ -80,19 +77,12 @@ def solve(
             yield
 
 
-def start_bits(start: str | NDArray[np.bool_], game: Game, rng: np.random.Generator) -> NDArray[np.bool_]:
+def start_bits(start: str, game: Game, rng: np.random.Generator) -> NDArray[np.bool_]:
     """The bits that a start stands for."""
     count = game.program.references
-    if not isinstance(start, str):
-        bits = np.array(start, dtype=bool)
-        if bits.shape != (count,):
-            raise OptimandError(f"starts must have one bit for each of {count} references, got {bits.shape}")
-        return bits
     check_choice("starts", start, STARTS)
     if start == "xla":
-        from .xla_like import xla_mapping
-
-        return xla_mapping(game.program, game.hardware)[0].copy()
+        return xla_like(game)
     if start == "random":
         return rng.random(count) < 0.5
     if start == "best" and game.best is not None:
@@ -128,7 +118,7 @@ def evolve(
         moves += play(P, Q, S, F, child, most - moves)
         if S[ix.POSITION] < references:
             return most + 1, found
-        reached = np.inf if S[ix.FAILED] == 1 else F[ix.TIME]
+        reached = F[ix.TIME]
         if reached <= time[0]:
             if reached < time[0]:
                 found = True

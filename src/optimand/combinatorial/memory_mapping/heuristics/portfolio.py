@@ -44,19 +44,15 @@ def solve(
     evolving = get_solver("evolution")(game, seed, starts=("best", "xla", "ones"))
     guided = None if agent is None else agent(game, np.random.default_rng(seed))
     own = others = 0
-    try:
-        while True:
-            before = game.moves
-            if guided is not None and own <= others:
-                try:
-                    next(guided)
-                except StopIteration:
-                    guided = None
-                own += game.moves - before
-            else:
-                next(evolving)
-                others += game.moves - before
-            yield
-    finally:
-        if guided is not None and hasattr(guided, "close"):  # it may hold processes
-            guided.close()
+    while True:
+        before = game.moves
+        if guided is not None and own <= others:
+            try:
+                next(guided)
+            except StopIteration:
+                guided = None
+            own += game.moves - before
+        else:
+            next(evolving)
+            others += game.moves - before
+        yield

@@ -23,15 +23,14 @@ from ..game.simulator import Game
 _TOLERANCE = 1e-12  # relative, as in the game
 
 
-def solve(game: Game, rng: Any = None, *, scaled: bool = True) -> Iterator[None]:
+def solve(game: Game, rng: Any = None) -> Iterator[None]:
     """Play the heuristic's mapping: one episode.
 
     Args:
         game: to be played on.
         rng: not used; the heuristic is deterministic.
-        scaled: divide the priorities by the square roots of the sizes.
     """
-    game.play(xla_mapping(game.program, game.hardware, scaled=scaled)[0])
+    game.play(xla_like(game))
     yield
 
 
@@ -40,7 +39,7 @@ def xla_like(game: Game) -> NDArray[np.bool_]:
     return xla_mapping(game.program, game.hardware)[0]
 
 
-def buffer_priorities(program: MemoryProgram, hardware: Hardware, *, scaled: bool = True) -> NDArray[np.float64]:
+def buffer_priorities(program: MemoryProgram, hardware: Hardware) -> NDArray[np.float64]:
     """What fast memory is worth for each buffer.
 
     At a memory-bound instruction the benefit is the time that it saves with this buffer alone in fast memory; at
@@ -50,10 +49,9 @@ def buffer_priorities(program: MemoryProgram, hardware: Hardware, *, scaled: boo
     Args:
         program: the program; its instructions run once each.
         hardware: the bandwidths.
-        scaled: divide by the square roots of the sizes.
 
     Returns:
-        float64 (buffers,), seconds, or seconds over the root of bytes.
+        float64 (buffers,), seconds over the root of bytes.
     """
     values = np.zeros(len(program.buffers))
     slow = [
@@ -68,16 +66,15 @@ def buffer_priorities(program: MemoryProgram, hardware: Hardware, *, scaled: boo
             values[b] += benefit
         else:
             values[b] = max(values[b], benefit)
-    return values / np.sqrt(program.sizes) if scaled else values
+    return values / np.sqrt(program.sizes)
 
 
-def xla_mapping(program: MemoryProgram, hardware: Hardware, *, scaled: bool = True) -> tuple[NDArray[np.bool_], float]:
+def xla_mapping(program: MemoryProgram, hardware: Hardware) -> tuple[NDArray[np.bool_], float]:
     """The heuristic's mapping.
 
     Args:
         program: members of alias groups are placed like strangers; the game that replays the mapping decides.
         hardware: the two memories.
-        scaled: divide the priorities by the square roots of the sizes.
 
     Returns:
         For each reference whether it is served from fast memory, and the seconds of the program with the heuristic's
@@ -88,7 +85,7 @@ def xla_mapping(program: MemoryProgram, hardware: Hardware, *, scaled: bool = Tr
         >>> round(50 - xla_mapping(tiny_program(), Hardware.preset("tiny", capacity=16))[1], 9)
         36.6
     """
-    priorities = buffer_priorities(program, hardware, scaled=scaled)
+    priorities = buffer_priorities(program, hardware)
     plan = Plan(program, hardware)
     for b in np.lexsort((np.arange(len(priorities)), -priorities)):
         references = plan.references[b]

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..game import arrays as ix
-from ..game.simulator import Game
 from ..heuristics.evolution import FLIPS, evolve
-from ..heuristics.xla_like import xla_mapping
+from ..heuristics.xla_like import xla_like
 from .incumbents import Incumbents
 from .replay import Replay
-from .search.board import Board
 from .selfplay import actions_of, episode_of
 from .settings import Settings
 
@@ -33,19 +31,25 @@ class Outside:
         self.board = incumbents.board
 
     def strings(self, rng: np.random.Generator) -> list[tuple[int, NDArray[np.bool_]]]:
-        """Programs and the strings that are to be shown on them."""
-        games, repeats = self.incumbents.games, self.settings.demo_repeats
-        return [
-            (at, fast)
-            for g, game in enumerate(games)
-            for fast in strings_of(game, repeats, rng)
-            for at in range(g, len(self.incumbents.best), len(games))
-        ]
+        """Programs and the strings that are to be shown on them; nothing is played.
+
+        They are heuristics' strings as they are, three times the XLA-like one, and noisy copies of them: 3% of the bits
+        flipped for the XLA-like, 10% of the choices drawn anew for greedy.
+        """
+        repeats, found = self.settings.demo_repeats, []
+        for g, game in enumerate(self.incumbents.games):
+            count = game.program.references
+            greedy, good = np.ones(count, np.bool_), xla_like(game)
+            strings = [good, good, good, greedy]
+            strings += [good ^ (rng.random(count) < 0.03) for _ in range(repeats)]
+            strings += [np.where(rng.random(count) < 0.1, rng.random(count) < 0.5, greedy) for _ in range(repeats)]
+            found += [(g, fast) for fast in strings]
+        return found
 
     def show(self, g: int, fast: NDArray[np.bool_], *, source: str, repeats: int = 1) -> None:
         """Play a string and put it into the replay."""
         self.incumbents.open()
-        found = episode_of(self.board, g, fast, grid=self.settings.grid)
+        found = episode_of(self.board, g, fast)
         self.incumbents.close(found is not None)
         assert found is not None
         time, actions, episode = found
@@ -54,19 +58,22 @@ class Outside:
             self.replay.add(episode)
 
     def climb(self, programs: list[int], moves: float, rng: np.random.Generator) -> None:
-        """Local search from the best strings of programs, which share the moves."""
+        """Local search from the best strings of programs, which share the moves; see ``heuristics.evolution``."""
+        board = self.board
         for g in programs:
-            references = int(self.board.p[g, ix.R])
-            best = self.incumbents.best[g]
-            start, known = best.overall, best.time
+            references = int(board.p[g, ix.R])
+            start, known = self.incumbents.best[g].overall, self.incumbents.best[g].time
             fast = np.ones(references, np.bool_) if start is None else start > 0
             tries, seed = max(1, int(moves / len(programs) / references)), int(rng.integers(2**31))
             self.incumbents.open()
-            time, complete = climb(self.board, g, fast, known, tries, seed)
-            if time < known:
-                self.incumbents.keep("local", g, time, actions_of(self.board, g, fast))
-            self.incumbents.close(complete)
-            if time < known:
+            held, actions, flips = np.array([known]), np.zeros(references, np.int64), np.minimum(FLIPS, references)
+            allowed = min(int(board.moves[g]), 2**62)
+            made, _ = evolve(board.p[g], board.q[g], fast, held, flips, 0.3, tries, seed, allowed, actions)
+            board.moves[g] -= min(int(made), allowed)
+            if held[0] < known:
+                self.incumbents.keep("local", g, float(held[0]), actions_of(board, g, fast))
+            self.incumbents.close(int(made) <= allowed)
+            if held[0] < known:
                 self.show(g, fast, source="local", repeats=3)
 
     def steer(self, rate: float) -> None:
@@ -81,43 +88,3 @@ class Outside:
             guide = self.board.guide[g, : len(actions)]
             guide += rate * ((actions > 0) - guide)
             np.clip(guide, settings.guide_floor, 1.0 - settings.guide_floor, out=guide)
-
-
-def climb(board: Board, g: int, bits: NDArray[np.bool_], time: float, tries: int, seed: int) -> tuple[float, bool]:
-    """Improve an action string in place by a (1 + 1) evolution that accepts ties; see ``heuristics.evolution``.
-
-    Args:
-        board: the programs; what is found is not offered to its games' incumbents.
-        g: the program.
-        bits: (R,), improved in place.
-        time: seconds of ``bits``; infinite for unknown.
-        tries: strings that are played.
-        seed: of the evolution.
-
-    Returns:
-        The time of ``bits`` and whether the moves sufficed.
-    """
-    held, actions = np.array([time]), np.zeros(len(bits), np.int64)
-    flips = np.minimum(FLIPS, len(bits))
-    allowed = min(int(board.moves[g]), 2**62)
-    moves, _ = evolve(board.p[g], board.q[g], bits, held, flips, 0.3, tries, seed, allowed, actions)
-    board.moves[g] -= min(int(moves), allowed)
-    return float(held[0]), int(moves) <= allowed
-
-
-def strings_of(game: Game, repeats: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
-    """Action strings to learn from: heuristics' as they are, three times the XLA-like one, and noisy copies of them.
-
-    Args:
-        game: whose program and machine the heuristics map; nothing is played.
-        repeats: noisy copies of each heuristic's string: 3% of the bits flipped for the XLA-like, 10% of the choices
-            drawn anew for greedy.
-        rng: draws the noise.
-    """
-    references = game.program.references
-    greedy = np.ones(references, np.bool_)
-    good = xla_mapping(game.program, game.hardware)[0]
-    strings = [good, good, good, greedy]
-    strings += [good ^ (rng.random(references) < 0.03) for _ in range(repeats)]
-    strings += [np.where(rng.random(references) < 0.1, rng.random(references) < 0.5, greedy) for _ in range(repeats)]
-    return strings

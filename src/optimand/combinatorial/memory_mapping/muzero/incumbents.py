@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from optimand.core.running import BudgetSpent
-
 from ..game import arrays as ix
 from ..game.simulator import Game
 from .search.board import Board
@@ -25,18 +23,10 @@ class Best:
     times: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SOURCES, float("inf")))
     actions: dict[str, NDArray[np.int8]] = field(default_factory=dict)
 
-    def offer(self, source: str, time: float, actions: NDArray) -> bool:
-        """Keep a complete trajectory if it is the source's best."""
-        if not time < self.times[source]:
-            return False
-        self.times[source], self.actions[source] = time, np.array(actions, np.int8)
-        return True
-
     @property
     def overall(self) -> NDArray[np.int8] | None:
         """The best decisions whoever found it."""
-        source = min(self.times, key=self.times.__getitem__)
-        return self.actions.get(source)
+        return self.actions.get(min(self.times, key=self.times.__getitem__))
 
     @property
     def time(self) -> float:
@@ -48,50 +38,42 @@ class Incumbents:
     """Charges games for what a board spends, offers them what is found on it, and remembers who found it.
 
     Args:
-        games: the board's first programs are theirs; further ones are the same programs on other machines, in the
-            same order, whose moves are charged to the same games.
+        games: in the order of the board's programs.
         board: the programs. Its best trajectories are the agent's.
     """
 
     def __init__(self, games: Sequence[Game], board: Board) -> None:
         self.games, self.board = list(games), board
-        self.best = [Best() for _ in board.best_time]
+        self.best = [Best() for _ in self.games]
         self._before = board.moves.copy()
-
-    def owner(self, g: int) -> Game:
-        """The game that program ``g`` belongs to."""
-        return self.games[g % len(self.games)]
 
     def open(self) -> None:
         """Let each program spend what its game has left."""
-        for g in range(len(self.best)):
-            left = self.owner(g).remaining
-            self.board.moves[g] = np.iinfo(np.int64).max if left is None else left
+        most = np.iinfo(np.int64).max
+        self.board.moves[:] = [most if game.remaining is None else game.remaining for game in self.games]
         self._before = self.board.moves.copy()
 
     def close(self, complete: bool = True) -> int:
         """Charge the moves since ``open``, take over what the agent found, and return the moves.
 
         Raises:
-            BudgetSpent: not ``complete``, that is, the moves of a program ran out.
+            MovesSpent: not ``complete``, that is, the moves of a program ran out.
         """
         board = self.board
         spent = self._before - board.moves
         self._before = board.moves.copy()
-        for g in range(len(self.best)):
-            self.owner(g).charge(int(spent[g]))
+        for g, game in enumerate(self.games):
+            game.charge(int(spent[g]))
             self.keep("agent", g, float(board.best_time[g]), board.best[g, : int(board.p[g, ix.R])])
         if not complete:
-            for g, left in enumerate(board.moves):
-                remaining = self.owner(g).remaining
-                if left <= 0 and remaining is not None:
-                    self.owner(g).charge(remaining + 1)
-            raise BudgetSpent("the moves of a process's share ran out")
+            next(game for game in self.games if game.remaining == 0).charge(1)
         return int(spent.sum())
 
     def keep(self, source: str, g: int, time: float, actions: NDArray) -> None:
         """Note a complete trajectory if it is the source's best, and offer it to the game."""
-        if self.best[g].offer(source, time, actions) and g < len(self.games):
+        best = self.best[g]
+        if time < best.times[source]:
+            best.times[source], best.actions[source] = time, np.array(actions, np.int8)
             self.games[g].offer(actions)
 
     def load(self, best: list[Best]) -> None:
@@ -101,5 +83,5 @@ class Incumbents:
             self.board.best_time[g] = found.times["agent"]
             if "agent" in found.actions:
                 self.board.best[g, : len(found.actions["agent"])] = found.actions["agent"]
-            if g < len(self.games) and found.overall is not None:
+            if found.overall is not None:
                 self.games[g].offer(found.overall)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from optimand.core.validation import OptimandError, check_choice, check_int, check_number, suggest
+from optimand.core.validation import check_choice, check_int, check_number, suggest
 
 MODELS = ("exact", "learned", "none")
 GUIDES = ("uniform", "adaptive")
@@ -24,14 +24,10 @@ class Settings:
         guide: playouts are "uniform", or "adaptive": the odds of each reference move towards the best trajectory.
         guide_rate: how far the odds move after a round, in (0, 1].
         guide_floor: least odds of either action in adaptive playouts.
-        scale_by: see ``make_rule``.
         hidden: units of the network's hidden layers.
         width: of the learned model's hidden state.
-        grid: whether the network looks at the grid of occupancy; such searches call torch.
         position: whether features tell the position; True where one program is trained.
-        device: where torch trains, and evaluates networks with the grid.
         replay: decisions that are kept.
-        priority: exponent of priorities; 0 draws uniformly.
         batch: decisions, or unrolled sequences, of an update.
         updates: gradient steps for each episode played.
         warmup: gradient steps on the demonstrations before the first round.
@@ -39,9 +35,6 @@ class Settings:
         weight_decay: decoupled.
         value_weight: of the values' squared error in the loss.
         unroll: steps of the learned model in training.
-        bootstrap: decisions after which a root's value replaces the actual return in the learned model's targets;
-            None: never.
-        reanalyse: searches of stored decisions with the current network, as a share of the decisions played.
         temperature: of the played actions at first.
         final_temperature: of the played actions from ``anneal`` on.
         anneal: rounds over which the temperature falls.
@@ -50,9 +43,6 @@ class Settings:
         demonstrations: whether the replay begins with heuristics' trajectories.
         demo_repeats: noisy copies of each of the two heuristics among them.
         local_share: moves of the local search, as a share of the moves of the searches; 0: none.
-        local_every: rounds between local searches.
-        curriculum: rounds at first that are played at twice the capacity.
-        workers: processes that play; 0: this one.
 
     Raises:
         ValueError, TypeError: a value outside its range.
@@ -66,14 +56,10 @@ class Settings:
     guide: str = "uniform"
     guide_rate: float = 0.1
     guide_floor: float = 0.02
-    scale_by: str = "siblings"
     hidden: tuple[int, ...] = (64, 64)
     width: int = 32
-    grid: bool = False
     position: bool = True
-    device: str = "cpu"
     replay: int = 20_000
-    priority: float = 0.0
     batch: int = 128
     updates: int = 20
     warmup: int = 200
@@ -81,8 +67,6 @@ class Settings:
     weight_decay: float = 1e-4
     value_weight: float = 4.0
     unroll: int = 5
-    bootstrap: int | None = None
-    reanalyse: float = 0.0
     temperature: float = 1.0
     final_temperature: float = 0.25
     anneal: int = 50
@@ -91,34 +75,25 @@ class Settings:
     demonstrations: bool = True
     demo_repeats: int = 20
     local_share: float = 0.5
-    local_every: int = 1
-    curriculum: int = 0
-    workers: int = 0
 
     def __post_init__(self) -> None:
         check_choice("model", self.model, MODELS)
         check_choice("guide", self.guide, GUIDES)
-        for name in ("simulations", "lanes", "width", "replay", "batch", "unroll", "anneal", "local_every"):
+        for name in ("simulations", "lanes", "width", "replay", "batch", "unroll", "anneal"):
             check_int(name, getattr(self, name), low=1)
-        for name in ("updates", "warmup", "demo_repeats", "curriculum", "workers"):
+        for name in ("updates", "warmup", "demo_repeats"):
             check_int(name, getattr(self, name), low=0)
-        if self.bootstrap is not None:
-            check_int("bootstrap", self.bootstrap, low=1)
-        for name in ("blend", "noise_share", "reanalyse"):
+        for name in ("blend", "noise_share"):
             check_number(name, getattr(self, name), low=0.0, high=1.0)
         for name in ("lr", "temperature", "final_temperature", "noise"):
             check_number(name, getattr(self, name), low=0.0, low_open=True)
-        for name in ("weight_decay", "value_weight", "priority", "local_share"):
+        for name in ("weight_decay", "value_weight", "local_share"):
             check_number(name, getattr(self, name), low=0.0)
         check_number("guide_rate", self.guide_rate, low=0.0, high=1.0, low_open=True)
         check_number("guide_floor", self.guide_floor, low=0.0, high=0.5)
         object.__setattr__(self, "hidden", tuple(check_int("hidden", size, low=1) for size in self.hidden))
         if not self.hidden:
             raise ValueError("hidden must name at least one layer, got none")
-        if self.grid and self.model != "exact":
-            raise OptimandError(f"grid needs the exact model, got model {self.model!r}")
-        if self.grid and self.workers:
-            raise OptimandError("workers evaluate small perceptrons only; grid and workers exclude each other")
 
     @classmethod
     def of(cls, base: Settings | None = None, **changes: Any) -> Settings:

@@ -7,7 +7,7 @@ demonstrations and local search; the game itself keeps the best of all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,11 @@ import numpy as np
 from ..game import arrays as ix
 from ..game.simulator import Game
 from .settings import Settings
-from .trainer import Round, Trainer
+from .trainer import Trainer
 
 MCTS = Settings(model="none", guide="adaptive", lanes=2, local_share=0.25)
 MUZERO = Settings(model="exact", root="puct")
 LEARNED = Settings(model="learned", root="gumbel", width=32, updates=4, batch=64)  # an update unrolls five steps
-
-Watch = Callable[[Trainer, Round], None]
 
 
 class Solver(Iterator[None]):
@@ -31,11 +29,10 @@ class Solver(Iterator[None]):
         game: played on; its limit ends the search with MovesSpent.
         rng: gives the seed.
         settings: of the trainer.
-        watch: called with the trainer and its report after each round.
     """
 
-    def __init__(self, game: Game, rng: np.random.Generator, settings: Settings, watch: Watch | None = None) -> None:
-        self.trainer, self.watch = Trainer(game, int(rng.integers(2**31)), settings), watch
+    def __init__(self, game: Game, rng: np.random.Generator, settings: Settings) -> None:
+        self.trainer = Trainer(game, int(rng.integers(2**31)), settings)
         self._forced = bool(self.trainer.board.start_ints[0, ix.POSITION] >= game.program.references)
         self._ended = False
 
@@ -48,16 +45,12 @@ class Solver(Iterator[None]):
         except BaseException:
             self.close()
             raise
-        if report is not None:
-            if self.watch is not None:
-                self.watch(self.trainer, report)
-            if self._forced:  # nothing to decide: one trajectory is all there is
-                self.close()
+        if report is not None and self._forced:  # nothing to decide: one trajectory is all there is
+            self.close()
 
     def close(self) -> None:
-        """Make no further units, and end the processes that play."""
+        """Make no further units."""
         self._ended = True
-        self.trainer.close()
 
     def state_dict(self) -> dict[str, Any]:
         """What a continuation needs beside the game's moves; it can be pickled."""
@@ -69,7 +62,7 @@ class Solver(Iterator[None]):
         self._ended = bool(state["ended"])
 
 
-def mcts(game: Game, rng: np.random.Generator, *, watch: Watch | None = None, **hyper: Any) -> Solver:
+def mcts(game: Game, rng: np.random.Generator, **hyper: Any) -> Solver:
     """Tree search over the exact game with playouts as leaves and even priors.
 
     Playouts follow the best trajectory so far with odds that adapt to it; ``guide="uniform"`` plays at random.
@@ -77,23 +70,22 @@ def mcts(game: Game, rng: np.random.Generator, *, watch: Watch | None = None, **
     Args:
         game: played on; its limit ends the search.
         rng: gives the seed.
-        watch: called with the trainer and its report after each round.
         hyper: changes of ``MCTS``, by the names of :class:`Settings`.
 
     Returns:
         An iterator with a unit of work for each item, ``state_dict`` and ``load_state_dict``.
     """
-    return Solver(game, rng, Settings.of(MCTS, **hyper), watch)
+    return Solver(game, rng, Settings.of(MCTS, **hyper))
 
 
-def muzero(game: Game, rng: np.random.Generator, *, watch: Watch | None = None, **hyper: Any) -> Solver:
+def muzero(game: Game, rng: np.random.Generator, **hyper: Any) -> Solver:
     """Tree search over the exact game with a network that is trained on its results; arguments as in ``mcts``."""
-    return Solver(game, rng, Settings.of(MUZERO, **hyper), watch)
+    return Solver(game, rng, Settings.of(MUZERO, **hyper))
 
 
-def muzero_learned(game: Game, rng: np.random.Generator, *, watch: Watch | None = None, **hyper: Any) -> Solver:
+def muzero_learned(game: Game, rng: np.random.Generator, **hyper: Any) -> Solver:
     """MuZero with a learned model, which searches without moves of the game; arguments as in ``mcts``."""
-    return Solver(game, rng, Settings.of(LEARNED, **hyper), watch)
+    return Solver(game, rng, Settings.of(LEARNED, **hyper))
 
 
 SOLVERS = {"mcts": mcts, "muzero": muzero, "muzero-learned": muzero_learned}

@@ -36,8 +36,8 @@ class Trainer:
     """mallocMuZero on games.
 
     Args:
-        games: one game, or several; they keep the best trajectories and count all moves, those at twice the capacity
-            and those of the local search included.
+        games: one game, or several; they keep the best trajectories and count all moves, those of the local search
+            included.
         seed: of everything random.
         settings: see :class:`Settings`; further settings by name change them.
 
@@ -60,15 +60,10 @@ class Trainer:
         self.games = _as_games(games)
         self.settings = Settings.of(settings, **changes)
         self.seed = check_int("seed", seed, low=0)
-        programs = [(game.P, game.Q) for game in self.games]
-        if self.settings.curriculum:
-            programs += [_roomier(game) for game in self.games]
-        self.board = make_board(programs, position=self.settings.position)
+        self.board = make_board([(game.P, game.Q) for game in self.games], position=self.settings.position)
         self.features = self.board.table.shape[2] + DYNAMIC
         self.player = Player(self.board, self.settings)
-        self.replay = Replay(
-            self.settings.replay, self.features, grid=self.settings.grid, priority=self.settings.priority
-        )
+        self.replay = Replay(self.settings.replay, self.features)
         self.learner = self._make_learner()
         self.rng = np.random.default_rng([self.seed, 0])
         self.turn = 0
@@ -77,13 +72,12 @@ class Trainer:
         self.searched = 0  # moves of searches that the local search may still match
         self.incumbents = Incumbents(self.games, self.board)
         self.outside = Outside(self.incumbents, self.replay, self.settings)
-        self.workers: Any = None
         self.playing: Play | None = None  # the episodes of a round that has not ended
         self._packed: Any = None  # the network of this round as the searches want it
 
     @property
     def best(self) -> list[Best]:
-        """For each game, and then each game at twice the capacity if there is a curriculum, who found what."""
+        """For each game, who found what."""
         return self.incumbents.best
 
     def rounds(self, count: int | None = None) -> Iterator[Round]:
@@ -107,7 +101,7 @@ class Trainer:
     def step(self) -> Round | None:
         """A unit of a round: a demonstration, or a decision in each lane; the last one learns and ends the round.
 
-        Processes that play do a round in one unit. Between units, ``state_dict`` holds what was played so far.
+        Between units, ``state_dict`` holds what was played so far.
 
         Returns:
             The report of a round that ended, else None.
@@ -118,70 +112,59 @@ class Trainer:
         if not self.begun:
             self._begin()
             return None
-        which = self._programs_of(self.turn)
-        if self.settings.workers and self.playing is None:
-            return self._finish(which, self._spread(which))
+        lanes, turn = self.settings.lanes, self.turn
+        which = [(turn * lanes + lane) % len(self.games) for lane in range(lanes)]  # the games in turn
         self.incumbents.open()
         if self.playing is None:
-            seeds, temperature = self._seeds_of(which)
-            self.playing = self.player.start(which, seeds, temperature=temperature)
-        complete = self.player.over(self.playing) or self.player.advance(self._net(), self.playing)
+            seeds = [_seed(self.seed, 1, turn, lane) for lane in range(lanes)]
+            self.playing = self.player.start(which, seeds, temperature=self.settings.temperature_at(turn))
+        complete = not self.player.alive(self.playing) or self.player.advance(self._net(), self.playing)
         self.searched += self.incumbents.close(complete)
-        if not self.player.over(self.playing):
+        if self.player.alive(self.playing):
             return None
         episodes, self.playing = self.player.episodes(self.playing), None
         return self._finish(which, episodes)
 
     def _finish(self, which: list[int], episodes: list[Episode]) -> Round:
         """Learn from a round's episodes and improve the best strings."""
-        turn, net = self.turn, self._net()
-        decided = 0
         for episode in episodes:
             self.replay.add(episode)
-            decided += len(episode.actions)
-        if self.settings.reanalyse and self.learner and decided:
-            self.incumbents.open()
-            at = self.replay.sample(round(self.settings.reanalyse * decided), self.rng).at
-            self.incumbents.close(self.player.reanalyse(net, self.replay, at, self.rng))
         loss = float("nan")
         if self.learner:
             loss = self.learner.update(self.settings.updates * len(which), self.rng)
         self._packed = None
         self.turn += 1
-        if self.settings.local_share and self.turn % self.settings.local_every == 0:
+        if self.settings.local_share:
             moves, self.searched = self.settings.local_share * self.searched, 0
             self.outside.climb(sorted(set(which)), moves, self.rng)
         self.outside.steer(self.settings.guide_rate)
         returns = [float(episode.rewards.sum()) for episode in episodes]
-        times = tuple(best.time for best in self.best[: len(self.games)])
-        return Round(turn, float(np.mean(returns)), loss, times)
+        return Round(self.turn - 1, float(np.mean(returns)), loss, tuple(best.time for best in self.best))
 
-    def evaluate(self, games: Game | Sequence[Game] | None = None, *, simulations: int | None = None) -> list[float]:
+    def evaluate(self, games: Game | Sequence[Game] | None = None) -> list[float]:
         """The return of one episode of each game without noise, relative to the all-slow time.
 
         Args:
             games: those of the training, or others that the network was not trained on; only for a network that is
                 not told the position do they make sense.
-            simulations: per search; None: as in training.
 
         Raises:
             MovesSpent: a game's limit is reached.
         """
-        settings = Settings.of(self.settings, simulations=simulations or self.settings.simulations)
         incumbents = self.incumbents
         if games is not None:
             others = _as_games(games)
-            board = make_board([(game.P, game.Q) for game in others], position=settings.position)
+            board = make_board([(game.P, game.Q) for game in others], position=self.settings.position)
             incumbents = Incumbents(others, board)
-        player = Player(incumbents.board, settings)
+        player = Player(incumbents.board, self.settings)
         incumbents.open()
-        net = self.learner.packed() if self.learner else None
-        count = len(incumbents.games)
-        seeds = [_seed(self.seed, 2, g, 0) for g in range(count)]
-        episodes = player.play(net, list(range(count)), seeds, explore=False)
-        incumbents.close(episodes is not None)
-        assert episodes is not None
-        return [float(episode.rewards.sum()) for episode in episodes]
+        net, count = self.learner.packed() if self.learner else None, len(incumbents.games)
+        playing = player.start(list(range(count)), [_seed(self.seed, 2, g, 0) for g in range(count)], explore=False)
+        complete = True
+        while complete and player.alive(playing):
+            complete = player.advance(net, playing)
+        incumbents.close(complete)
+        return [float(episode.rewards.sum()) for episode in player.episodes(playing)]
 
     # --- checkpoints -----------------------------------------------------------------------------------------------
 
@@ -206,10 +189,10 @@ class Trainer:
         """Continue where another trainer of the same games, seed and settings was.
 
         Raises:
-            OptimandError: the settings differ; workers may.
+            OptimandError: the settings differ.
         """
         mine, theirs = asdict(self.settings), dict(state["settings"])
-        different = [name for name in mine if name != "workers" and mine[name] != theirs.get(name)]
+        different = [name for name in mine if mine[name] != theirs.get(name)]
         if different or len(state["best"]) != len(self.best):
             what = ", ".join(different) or "the number of games"
             raise OptimandError(f"the state is of a trainer with other settings: {what}")
@@ -223,12 +206,6 @@ class Trainer:
             self.learner.load_state_dict(copy.deepcopy(state["learner"]))
         self.incumbents.load(state["best"])
 
-    def close(self) -> None:
-        """End the processes that play, if there are any."""
-        if self.workers is not None:
-            self.workers.close()
-            self.workers = None
-
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _make_learner(self) -> Any:
@@ -237,41 +214,13 @@ class Trainer:
         from .training import Learner, make_net
 
         net = make_net(self.features, self.settings, _seed(self.seed, 3, 0, 0) % 2**31)
-        return Learner(net, self.replay, self.settings) if net is not None else None
-
-    def _programs_of(self, turn: int) -> list[int]:
-        """The programs of a round's lanes: the games in turn, at twice the capacity while the curriculum lasts."""
-        count, lanes = len(self.games), self.settings.lanes
-        easier = count if turn < self.settings.curriculum else 0
-        return [easier + (turn * lanes + lane) % count for lane in range(lanes)]
-
-    def _seeds_of(self, which: list[int]) -> tuple[list[int], float]:
-        """Seeds of a round's lanes, and its temperature."""
-        seeds = [_seed(self.seed, 1, self.turn, lane) for lane in range(len(which))]
-        return seeds, self.settings.temperature_at(self.turn)
+        return Learner(net, self.replay, self.settings)
 
     def _net(self) -> Any:
         """The network as the searches want it; packed once between two trainings."""
         if self._packed is None and self.learner:
             self._packed = self.learner.packed()
         return self._packed
-
-    def _spread(self, which: list[int]) -> list[Episode]:
-        """The episodes of a round, played by processes."""
-        if self.workers is None:
-            from .workers import Workers
-
-            self.workers = Workers(self.settings.workers, self.board, self.settings)
-        seeds, temperature = self._seeds_of(which)
-        self.incumbents.open()
-        try:
-            episodes = self.workers.play(self.board, self._net(), which, seeds, temperature=temperature)
-        except BaseException:  # answers to this round must not be taken for those to the next
-            self.close()
-            raise
-        self.searched += self.incumbents.close(episodes is not None)
-        found: list[Episode] = episodes
-        return found
 
     def _begin(self) -> None:
         """A demonstration, and after the last one the first training on them."""
@@ -295,12 +244,6 @@ def _as_games(games: Game | Sequence[Game]) -> list[Game]:
     if not found or not all(isinstance(game, Game) for game in found):
         raise TypeError(f"games must be a Game or a sequence of at least one, got {games!r}")
     return found
-
-
-def _roomier(game: Game) -> tuple[NDArray, NDArray]:
-    """The arrays of the game's program on a machine of twice the capacity."""
-    other = Game(game.program, game.hardware.with_capacity(2 * game.hardware.capacity), infeasible=game.infeasible)
-    return other.P, other.Q
 
 
 def _seed(*path: int) -> int:

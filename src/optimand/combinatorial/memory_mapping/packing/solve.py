@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from optimand.core.validation import check_choice, check_int, check_number
+from optimand.core.validation import OptimandError, check_choice, check_int, check_number
 
 from .intervals import Intervals, as_intervals
 from .kernels import place, search_orders
@@ -94,7 +94,6 @@ def pack(
     capacity: int | None = None,
     *,
     method: str = "auto",
-    order: str = "size",
     seconds: float = 1.0,
     placements: int | None = None,
     seed: int = 0,
@@ -106,10 +105,9 @@ def pack(
         intervals: :class:`Intervals`, a path of a file in minimalloc's format, or triples (lower, upper, size), upper
             exclusive.
         capacity: a height that suffices: the search stops there. None asks for the least height.
-        method: ``"first-fit"`` and ``"best-fit"`` in one order; ``"orders"``, the best of both over all orders;
+        method: ``"first-fit"`` and ``"best-fit"`` by falling size; ``"orders"``, the best of both over all orders;
             ``"local"``, local search over orders from there; ``"skyline"``, backtracking; ``"auto"``, both in turn;
             ``"cp-sat"``, the constraint solver of OR-tools.
-        order: a key of :func:`orders_of`, for first-fit and best-fit.
         seconds: wall time of the searches and of CP-SAT, above 0.
         placements: stop a search after so many intervals were placed; with ``seconds=math.inf`` the result is then a
             function of the seed.
@@ -123,7 +121,7 @@ def pack(
 
     Raises:
         OptimandError: unfit intervals, or OR-tools is missing for ``"cp-sat"``.
-        TypeError, ValueError: an unknown method or order, numbers out of range.
+        TypeError, ValueError: an unknown method, numbers out of range.
 
     References:
         Moffitt, MiniMalloc, ASPLOS 2023; Maas et al., TelaMalloc, ASPLOS 2023.
@@ -140,19 +138,17 @@ def pack(
     seed, workers = check_int("seed", seed, low=0, high=2**32 - 1), check_int("workers", workers, low=1)
     bound = data.load_bound()
     goal = bound if top is None else max(top, bound)
-    if method not in ("cp-sat",):
+    if method != "cp-sat":
         _compile()
     run = _Run(data, goal, bound, time.monotonic() + seconds, limit)
     orders = orders_of(data)
     if not len(data):
         return _result(run, top, proven=0)
     if method in ("first-fit", "best-fit"):
-        _decode(run, orders[check_choice("order", order, orders)], best_fit=method == "best-fit")
+        _decode(run, orders["size"], best_fit=method == "best-fit")
         return _result(run, top)
     if method == "cp-sat":
-        from .exact import pack_cp_sat
-
-        offsets, proven = pack_cp_sat(data, top, seconds=seconds, seed=seed, workers=workers)
+        offsets, proven = _pack_cp_sat(data, top, seconds, seed, workers)
         if offsets is not None:
             run.keep(offsets, int((offsets + data.size).max()))
         return _result(run, top, proven=proven)
@@ -278,6 +274,51 @@ class _Skyline:
             self.rank -= 0.1 * len(self.rank) * self.rng.random(len(self.rank)) * self.weight / most
             self.rank = np.argsort(np.argsort(self.rank, kind="stable"), kind="stable").astype(float)
             self.weight *= 0.5
+
+
+def _pack_cp_sat(
+    intervals: Intervals, capacity: int | None, seconds: float, seed: int, workers: int
+) -> tuple[NDArray[np.int64] | None, int]:
+    """OR-tools' CP-SAT: one rectangle per interval, time fixed, NoOverlap2D; feasibility below a capacity, else height.
+
+    Returns:
+        The offsets, None where none were found, and a proven lower bound of the height.
+    """
+    try:
+        from ortools.sat.python import cp_model
+    except ImportError:
+        raise OptimandError("method 'cp-sat' needs OR-tools: python -m pip install ortools") from None
+    bound = intervals.load_bound()
+    unit = int(np.gcd.reduce(intervals.size))  # some lowest packing has offsets that are multiples of it
+    sizes = (intervals.size // unit).tolist()
+    if capacity is not None and capacity < bound:
+        return None, bound
+    ceiling = sum(sizes) if capacity is None else capacity // unit
+    model = cp_model.CpModel()
+    height = model.new_int_var(bound // unit, ceiling, "height")
+    across, upward, offsets = [], [], []
+    for i, size in enumerate(sizes):
+        offset = model.new_int_var(0, ceiling - size, f"offset {i}")
+        low, high = int(intervals.lower[i]), int(intervals.upper[i])
+        across.append(model.new_fixed_size_interval_var(low, high - low, f"time {i}"))
+        upward.append(model.new_fixed_size_interval_var(offset, size, f"addresses {i}"))
+        model.add(offset + size <= height)
+        offsets.append(offset)
+    model.add_no_overlap_2d(across, upward)
+    model.add_cumulative(across, sizes, height)
+    if capacity is None:
+        model.minimize(height)
+    solver = cp_model.CpSolver()
+    solver.parameters.max_time_in_seconds = min(seconds, 1e9)
+    solver.parameters.num_workers = workers
+    solver.parameters.random_seed = seed % 2**31
+    status = solver.solve(model)
+    if status == cp_model.INFEASIBLE:
+        return None, unit * (ceiling + 1) if capacity is not None else bound
+    proven = max(bound, unit * int(np.ceil(solver.best_objective_bound - 1e-6))) if capacity is None else bound
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return None, proven
+    return np.array([solver.value(offset) * unit for offset in offsets], dtype=np.int64), proven
 
 
 def _result(run: _Run, capacity: int | None, proven: int | None = None) -> OptimizeResult:

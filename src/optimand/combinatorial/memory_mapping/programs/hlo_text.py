@@ -22,7 +22,6 @@ class Operation:
     opcode: str
     operands: tuple[str, ...]
     attributes: str
-    literal: str
     root: bool
 
     def attribute(self, key: str) -> str | None:
@@ -67,12 +66,15 @@ def _operation(number: int, name: str, rest: str, root: bool) -> Operation:
         raise OptimandError(f"line {number} of the module is no operation: {rest.strip()[:80]!r}")
     inside, attributes = _brackets(after[call.end() :])
     opcode = call.group(1)
-    literal = opcode in ("constant", "parameter")
-    operands = () if literal else tuple(_last_word(part) for part in _top_level(inside) if part.strip())
+    operands = (
+        ()
+        if opcode in ("constant", "parameter")
+        else tuple(_last_word(part) for part in _top_level(inside) if part.strip())
+    )
     shapes = tuple(
         (m["kind"], tuple(int(d.strip("<=")) for d in m["dims"].split(",") if d)) for m in _ARRAY.finditer(shape)
     )
-    return Operation(name, shapes or (("token", ()),), opcode, operands, attributes, inside if literal else "", root)
+    return Operation(name, shapes or (("token", ()),), opcode, operands, attributes, root)
 
 
 def _split_shape(rest: str) -> tuple[str, str]:

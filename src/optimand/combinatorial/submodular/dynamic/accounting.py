@@ -61,7 +61,7 @@ class Oracle:
         No call, except where the gains are not known and the objective, being a function of the whole set, can tell
         later gains only from the value of the state: one then.
         """
-        state = self.f.copy(state)
+        state = state.copy()
         for j, i in enumerate(members):
             self.f.add(state, i, 0.0 if gains is None else gains[j])
         if gains is None and members and self.f.data is None:

@@ -119,7 +119,7 @@ class BucketRun(Run):
         """``level.given`` with the sample, and those that joined with their gains."""
         if self.literal:
             return self.oracle.grown(level.given, drawn), dict.fromkeys(drawn, 0.0)
-        given = self.oracle.f.copy(level.given)
+        given = level.given.copy()
         joined: dict[int, float] = {}
         for i in drawn:
             g = level.pool[i] if not joined else self.oracle.gain(given, i)

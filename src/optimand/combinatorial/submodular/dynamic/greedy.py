@@ -55,7 +55,7 @@ class RerunGreedy(Engine):
         super().__init__(*args)
         self.rows = Rows()
         self.answer: tuple[list[int], float] | None = ([], 0.0)
-        self.runs = self.run_calls = 0
+        self.runs = 0
 
     def insert(self, i: int, single: float) -> None:
         self.rows.append(i, single)
@@ -72,7 +72,6 @@ class RerunGreedy(Engine):
             ids, gains, calls = lazy_greedy(self.oracle.f, self.rows.ids[:n], self.k, self.rows.singles[:n])
             self.oracle.calls += calls
             self.runs += 1
-            self.run_calls += calls
             self.answer = ids.tolist(), float(gains.sum())
         return self.answer
 
@@ -83,16 +82,16 @@ class RerunGreedy(Engine):
         return list(self.ask()[0])
 
     def stats(self) -> dict[str, Any]:
-        return {"runs": self.runs, "calls per run": self.run_calls / self.runs if self.runs else 0.0}
+        return {"runs": self.runs}
 
     def state(self) -> dict[str, Any]:
         answer = None if self.answer is None else [list(self.answer[0]), self.answer[1]]
         rows = self.rows.ids[: self.rows.n].tolist()
-        return {"rows": rows, "answer": answer, "runs": self.runs, "run_calls": self.run_calls}
+        return {"rows": rows, "answer": answer, "runs": self.runs}
 
     def load(self, state: dict[str, Any]) -> None:
         self.rows = Rows()
         for i in state["rows"]:
             self.rows.append(i, self.singles[i])
         self.answer = None if state["answer"] is None else (list(state["answer"][0]), state["answer"][1])
-        self.runs, self.run_calls = state["runs"], state["run_calls"]
+        self.runs = state["runs"]

@@ -23,11 +23,11 @@ on it: each choice is within 1 + slack of the best, which gives 1 - exp(-1 / (1 
 
 from __future__ import annotations
 
-import heapq
 from typing import Any
 
 import numpy as np
 
+from ..maximizers.lazy import lazy_from
 from .engine import Engine
 from .greedy import Rows
 
@@ -37,12 +37,11 @@ class IncrementalGreedy(Engine):
 
     Args:
         slack: >= 0, see above.
-        eager: repair within the update; otherwise at the next query, so that several updates share a repair.
     """
 
-    def __init__(self, *args: Any, slack: float = 0.0, eager: bool = False) -> None:
+    def __init__(self, *args: Any, slack: float = 0.0) -> None:
         super().__init__(*args)
-        self.slack, self.eager = slack, eager
+        self.slack = slack
         self.rows = Rows()
         self.path: list[int] = []
         self.gains: list[float] = []
@@ -55,14 +54,12 @@ class IncrementalGreedy(Engine):
         self.waiting: dict[int, float] = {}  # came since the last repair and may change the path
         self.broken: int | None = None  # the path holds up to this depth
         self.least = 0.0  # what is worth no more cannot change the path
-        self.repairs = self.kept = 0
+        self.repairs = 0
 
     def insert(self, i: int, single: float) -> None:
         self.rows.append(i, single)
         if single > self.least:
             self.waiting[i] = single
-            if self.eager:
-                self.settle()
 
     def delete(self, i: int, single: float) -> None:
         self.rows.remove(i)
@@ -70,8 +67,6 @@ class IncrementalGreedy(Engine):
         at = self.place.get(i)
         if at is not None:
             self.broken = at if self.broken is None else min(at, self.broken)
-            if self.eager:
-                self.settle()
 
     def settle(self) -> None:
         """Repair the path."""
@@ -107,7 +102,6 @@ class IncrementalGreedy(Engine):
                     self.log([i], [d], [bound])
                 if bound > bar:
                     return d
-        self.kept += 1
         return depth + 1
 
     def state_at(self, d: int) -> Any:
@@ -115,12 +109,12 @@ class IncrementalGreedy(Engine):
         if d in self.states:
             return self.states[d]
         low = max(j for j in self.states if j <= d)
-        state = self.oracle.f.copy(self.states[low])
+        state = self.states[low].copy()
         for j in range(low, d):
             self.oracle.f.add(state, self.path[j], self.gains[j])
             if (j + 1) % self.stride == 0:
                 self.states[j + 1] = state
-                state = self.oracle.f.copy(state)
+                state = state.copy()
         return state
 
     def log(self, ids: Any, depths: Any, gains: Any) -> None:
@@ -138,60 +132,29 @@ class IncrementalGreedy(Engine):
 
     def repair(self, depth: int) -> None:
         """Run greedy from G_depth on."""
-        from .repair_kernel import known_bounds
-
         self.repairs += 1
         for i in self.path[depth:]:
             del self.place[i]
         del self.path[depth:], self.gains[depth:]
         self.states = {d: state for d, state in self.states.items() if d <= depth}
-        n, at, old = self.rows.n, self.rows.at, self.logged
-        ids, bounds = self.rows.ids[:n], self.rows.singles[:n].copy()
-        exact = np.full(n, depth == 0)
-        self.logged = known_bounds(
-            at, self.log_ids[:old], self.log_depths[:old], self.log_gains[:old], depth, bounds, exact
-        )
-        bounds[at[self.path]] = -np.inf
-        run = self.run_in_python if self.oracle.f.data is None else self.run_compiled
-        run(depth, ids, bounds, exact)
-        self.least = min(self.gains) if len(self.path) == self.k else 0.0
-
-    def run_compiled(self, depth: int, ids: Any, bounds: Any, exact: Any) -> None:
-        from .repair_kernel import lazy_from
-
-        f, left = self.oracle.f, min(self.k - depth, len(ids))
-        prefix = np.array(self.path, dtype=np.int64)
-        chosen, gains = np.empty(left, dtype=np.int64), np.empty(left)
-        arrays = f.start(depth + left).arrays
-        count, rows, depths, found = lazy_from(f.data, arrays, prefix, ids, bounds, exact, chosen, gains)
-        f.nfev += len(rows)
+        n, rows_of = self.rows.n, self.rows.at[self.log_ids[: self.logged]]
+        ids, bounds, exact = self.rows.ids[:n], self.rows.singles[:n].copy(), np.full(n, depth == 0)
+        # What was asked over prefixes that still hold bounds the gains; the rest of the log is dropped.
+        holds = (self.log_depths[: self.logged] <= depth) & (rows_of >= 0)
+        self.logged = count = int(holds.sum())
+        for log in (self.log_ids, self.log_depths, self.log_gains):
+            log[:count] = log[: len(holds)][holds]
+        rows_of = rows_of[holds]
+        np.minimum.at(bounds, rows_of, self.log_gains[:count])
+        exact[rows_of[self.log_depths[:count] == depth]] = True
+        bounds[self.rows.at[self.path]] = -np.inf
+        left = min(self.k - depth, n)
+        chosen, gains, (rows, depths, found) = lazy_from(self.oracle.f, self.path, self.gains, ids, bounds, exact, left)
         self.oracle.calls += len(rows)
-        if not (found >= 0.0).all() or np.isinf(found).any():
-            for i, g in zip(ids[rows].tolist(), found.tolist(), strict=True):
-                f.check_gain(i, g)
         self.log(ids[rows], depths + depth, found)
-        for i, g in zip(ids[chosen[:count]].tolist(), gains[:count].tolist(), strict=True):
+        for i, g in zip(ids[chosen].tolist(), gains.tolist(), strict=True):
             self.extend(i, g)
-
-    def run_in_python(self, depth: int, ids: Any, bounds: Any, exact: Any) -> None:
-        """For objectives that are not compiled."""
-        stamps = np.where(exact, depth, -1).tolist()
-        heap = [(-bound, row, stamps[row]) for row, bound in enumerate(bounds.tolist()) if bound > 0.0]
-        heapq.heapify(heap)
-        state = self.state_at(depth)
-        while heap and len(self.path) < self.k:
-            bound, row, stamp = heap[0]
-            if not -bound > 0.0:
-                break
-            i, d = int(ids[row]), len(self.path)
-            if stamp < d:
-                g = self.oracle.gain(state, i)
-                self.log([i], [d], [g])
-                heapq.heapreplace(heap, (-g, row, d))
-                continue
-            heapq.heappop(heap)
-            self.extend(i, -bound)
-            state = self.state_at(d + 1)
+        self.least = min(self.gains) if len(self.path) == self.k else 0.0
 
     def extend(self, i: int, gain: float) -> None:
         """Append an element to the path."""
@@ -208,7 +171,7 @@ class IncrementalGreedy(Engine):
         return list(self.path)
 
     def stats(self) -> dict[str, Any]:
-        return {"repairs": self.repairs, "kept": self.kept}
+        return {"repairs": self.repairs}
 
     def state(self) -> dict[str, Any]:
         n = self.logged
@@ -220,7 +183,6 @@ class IncrementalGreedy(Engine):
             "waiting": list(self.waiting),
             "broken": self.broken,
             "repairs": self.repairs,
-            "kept": self.kept,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -236,5 +198,5 @@ class IncrementalGreedy(Engine):
             self.rows.at = np.concatenate([self.rows.at, np.full(top + 1 - len(self.rows.at), -1, dtype=np.int64)])
         self.log(*state["log"])
         self.waiting = {i: self.singles[i] for i in state["waiting"]}
-        self.broken, self.repairs, self.kept = state["broken"], state["repairs"], state["kept"]
+        self.broken, self.repairs = state["broken"], state["repairs"]
         self.least = min(self.gains) if len(self.path) == self.k else 0.0

@@ -124,7 +124,6 @@ class Guesses(Engine):
         self.runs: dict[int, Run] = {}
         self.log = math.log1p(self.eps)
         self.largest = Largest(self.k, self.singles)
-        self.wakes = self.builds = 0
         if fixed is not None:
             last = math.floor(math.log(self.k * (1 + self.eps)) / self.log + 1e-9)
             self.runs = {j: make(self, self.guess(j)) for j in range(last + 1)}
@@ -207,9 +206,7 @@ class Guesses(Engine):
 
     def wake(self, p: int, run: Run | None) -> Run:
         """Bring the run of ``p`` up to date: by what it missed, or from the live elements."""
-        self.wakes += 1
         if run is None:
-            self.builds += 1
             run = self.runs[p] = self.make(self, self.guess(p))
             ids = [i for i, single in self.singles.items() if single > 0.0 and p in self.range_of(single)]
             run.build(ids, [self.singles[i] for i in ids])
@@ -242,12 +239,7 @@ class Guesses(Engine):
         return [] if run is None else run.members()
 
     def stats(self) -> dict[str, Any]:
-        return {
-            "runs": len(self.runs),
-            "awake": sum(run.awake for run in self.runs.values()),
-            "wakes": self.wakes,
-            "builds": self.builds,
-        }
+        return {"runs": len(self.runs), "awake": sum(run.awake for run in self.runs.values())}
 
     def state(self) -> dict[str, Any]:
         runs = [
@@ -260,10 +252,9 @@ class Guesses(Engine):
             }
             for p, run in self.runs.items()
         ]
-        return {"runs": runs, "wakes": self.wakes, "builds": self.builds}
+        return {"runs": runs}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.wakes, self.builds = state["wakes"], state["builds"]
         self.runs = {}
         for saved in state["runs"]:
             run = self.runs[saved["p"]] = self.make(self, self.guess(saved["p"]))

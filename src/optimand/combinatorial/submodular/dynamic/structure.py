@@ -24,7 +24,7 @@ from .shell import Guesses, Run
 
 ENGINES = ("incremental", "buckets", "permutation", "lattanzi", "greedy")
 OPTIONS = {
-    "incremental": ("slack", "eager"),
+    "incremental": ("slack",),
     "buckets": ("literal", "guesses", "growth"),
     "permutation": ("literal", "guesses"),
     "lattanzi": ("literal", "guesses", "slack"),
@@ -51,7 +51,7 @@ class DynamicSubmodular:
             come, for a fixed set of guesses. ``buckets``: ``growth`` > 1: a level is rebuilt when it has grown by this
             factor, 2 (``literal``: 1 + eps). ``lattanzi``: ``slack`` in [0, 1): how far
             a run may fall below half its guess. ``incremental``: ``slack`` >= 0: how much more an element must be
-            worth than one of the solution to take its place; ``eager``: repair in the update and not at the query.
+            worth than one of the solution to take its place.
 
     Raises:
         TypeError, ValueError: a bad argument.
@@ -108,8 +108,7 @@ class DynamicSubmodular:
             return RerunGreedy(*shared)
         if self.engine == "incremental":
             slack = check_number("slack", options.pop("slack", 0.0), low=0.0, high=math.inf, high_open=True)
-            eager = bool(options.pop("eager", False))
-            return IncrementalGreedy(*shared, slack=slack, eager=eager)
+            return IncrementalGreedy(*shared, slack=slack)
         literal = bool(options.pop("literal", False))
         fixed = options.pop("guesses", None)
         if fixed is not None:

@@ -90,12 +90,12 @@ def _packaged(name: str) -> tuple[list[Hashable], Any]:
     return elements, np.array([(index[a], index[b]) for a, b in graph.edges], dtype=np.int64).reshape(-1, 2)
 
 
-def read_edges(name: str, root: str | os.PathLike[str] | None = None) -> Any:
+def read_edges(name: str) -> Any:
     """Edges of a file ``<name>.edges.gz`` with a pair of node numbers a line, shape ``(m, 2)``; read once."""
     from optimand.data.folders import find_folder
     from optimand.data.registry import ROOT_VARIABLE
 
-    folder = root if root is not None else os.environ.get(ROOT_VARIABLE)
+    folder = os.environ.get(ROOT_VARIABLE)
     return _read(find_folder(None if not folder else Path(folder).expanduser().resolve(), FOLDER) / f"{name}.edges.gz")
 
 

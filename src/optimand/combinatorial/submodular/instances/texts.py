@@ -12,13 +12,13 @@ import numpy as np
 
 from optimand.core.validation import OptimandError
 
-from ..objectives.coverage import WeightedCoverage
+from ..objectives.coverage import Coverage
 
 # Shorter words are articles and the like.
 SHORTEST = 3
 
 
-def verse_coverage() -> WeightedCoverage:
+def verse_coverage() -> Coverage:
     """The verses of the King James Bible, in their order, and the words that they cover.
 
     A word weighs ``count * log(verses / verses with it)``: words that are frequent, but not everywhere, count most.
@@ -30,11 +30,11 @@ def verse_coverage() -> WeightedCoverage:
 
 
 @functools.cache
-def _verse_coverage() -> WeightedCoverage:
+def _verse_coverage() -> Coverage:
     return words_covered(verses())
 
 
-def words_covered(lines: tuple[str, ...]) -> WeightedCoverage:
+def words_covered(lines: tuple[str, ...]) -> Coverage:
     """Lines as elements 0, 1, … that cover their words, with weights as in :func:`verse_coverage`.
 
     Example:
@@ -47,7 +47,7 @@ def words_covered(lines: tuple[str, ...]) -> WeightedCoverage:
     lines_with = Counter(word for line in words for word in set(line))
     number = {word: i for i, word in enumerate(sorted(counts))}
     weights = np.array([counts[word] * math.log(len(lines) / lines_with[word]) for word in number])
-    return WeightedCoverage([sorted({number[word] for word in line}) for line in words], weights)
+    return Coverage([sorted({number[word] for word in line}) for line in words], weights)
 
 
 @functools.cache

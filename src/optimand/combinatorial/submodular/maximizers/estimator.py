@@ -105,23 +105,18 @@ class SubmodularSelection(BaseEstimator):  # type: ignore[misc]
             self._sieve.rebase(f, self._places)
         else:
             self._sieve = SieveStreaming(f, self.k, self.eps)
-        new = np.arange(kept, len(rows))
-        for i, gain in zip(new, f.gains(f.start(), new), strict=True):
-            self._sieve.push(int(i), f.check_gain(int(i), float(gain)))
+        self._sieve.push_all(np.arange(kept, len(rows)))
         self.n_seen_ += len(table)
         places = self._sieve.kept
         self._places = {i: at for at, i in enumerate(places)}
         self._rows, self._numbers = rows[places], numbers[places]
-        best = max(self._sieve.sieves, key=lambda p: self._sieve.sieves[p].value, default=None)
-        members = [] if best is None else self._sieve.sieves[best].members
-        gains = np.array([] if best is None else self._sieve.gains[best])
-        self._keep(numbers[members], gains, rows[members], self._sieve.oracle_calls)
+        members, gains = self._sieve.found()
+        self._keep(numbers[members], np.array(gains), rows[members], self._sieve.oracle_calls)
         return self
 
     def transform(self, X: Any = None) -> Floats:
         """The selected rows: of ``X`` where it is given, else those that were fitted."""
-        if not hasattr(self, "ranking_"):
-            raise NotFittedError("SubmodularSelection has selected nothing: call fit or partial_fit first")
+        self._check_fitted()
         if X is None:
             return self.selected_
         table = check_table(X)
@@ -138,13 +133,16 @@ class SubmodularSelection(BaseEstimator):  # type: ignore[misc]
 
     def get_support(self, indices: bool = False) -> Any:
         """Which rows are selected, as a mask over all rows seen or, with ``indices``, as sorted numbers."""
-        if not hasattr(self, "ranking_"):
-            raise NotFittedError("SubmodularSelection has selected nothing: call fit or partial_fit first")
+        self._check_fitted()
         if indices:
             return np.sort(self.ranking_)
         mask = np.zeros(self.n_seen_, dtype=bool)
         mask[self.ranking_] = True
         return mask
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "ranking_"):
+            raise NotFittedError("SubmodularSelection has selected nothing: call fit or partial_fit first")
 
     def _check(self, X: Any) -> tuple[Floats, str]:
         check_int("k", self.k, low=1)

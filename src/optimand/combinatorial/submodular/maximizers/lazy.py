@@ -36,17 +36,38 @@ def lazy_greedy(f: Objective, ids: Any, k: int, singletons: Any = None) -> tuple
     check_ids(f, ids)
     before = f.nfev
     bounds = f.gains(f.start(), ids) if singletons is None else np.array(singletons, dtype=np.float64)
-    k = min(k, len(ids))
-    if f.data is None:
-        chosen, gains = _lazy_in_python(f, ids, bounds, k)
-        return chosen, gains, f.nfev - before
     check_gains(f, ids, bounds)
-    positions, found = np.empty(k, dtype=np.int64), np.empty(k)
-    count, calls = kernels().lazy_greedy(f.data, f.start(k).arrays, ids, bounds, k, positions, found)
-    f.nfev += calls
-    if np.isnan(bounds).any():  # a NaN ends the compiled loop as if nothing were left
-        check_gains(f, ids, bounds)
-    return ids[positions[:count]], found[:count], f.nfev - before
+    positions, gains, _ = lazy_from(f, [], [], ids, bounds, np.ones(len(ids), dtype=bool), min(k, len(ids)))
+    return ids[positions], gains, f.nfev - before
+
+
+def lazy_from(
+    f: Objective, prefix: list[int], prefix_gains: list[float], ids: Ids, bounds: Floats, exact: Any, k: int
+) -> tuple[Ids, Floats, tuple[Ids, Ids, Floats]]:
+    """Go on with lazy greedy from what was chosen before.
+
+    Args:
+        f: objective; the questions are added to its ``nfev``.
+        prefix: ids chosen before, with ``prefix_gains``.
+        ids: candidates.
+        bounds: upper bounds on their gains given the prefix, -inf for those that are in it; changed.
+        exact: bool, which bounds are the gains themselves.
+        k: how many more to choose.
+
+    Returns:
+        Positions in ``ids`` of the chosen, their gains, and the questions: positions, after how many choices, gains.
+    """
+    if f.data is None:
+        positions, gains, asked = _lazy_in_python(f, state_of(f, prefix, prefix_gains), ids, bounds, exact, k)
+    else:
+        chosen, gains = np.empty(k, dtype=np.int64), np.empty(k)
+        arrays = f.start(len(prefix) + k).arrays
+        before = np.array(prefix, dtype=np.int64)
+        count, *asked = kernels().lazy_from(f.data, arrays, before, ids, bounds, exact, chosen, gains)
+        f.nfev += len(asked[0])
+        positions, gains = chosen[:count], gains[:count]
+    check_gains(f, ids[asked[0]], asked[2])
+    return positions, gains, tuple(asked)
 
 
 def check_ids(f: Objective, ids: Ids) -> None:
@@ -62,25 +83,30 @@ def check_gains(f: Objective, ids: Ids, gains: Floats) -> None:
         f.check_gain(int(ids[at]), float(gains[at]))
 
 
-def _lazy_in_python(f: Objective, ids: Ids, bounds: Floats, k: int) -> tuple[Ids, Floats]:
+def _lazy_in_python(f: Objective, state: State, ids: Ids, bounds: Floats, exact: Any, k: int) -> Any:
     """For functions that are not compiled."""
-    check_gains(f, ids, bounds)
-    state = f.start()
-    heap = [(-float(bound), at, 0) for at, bound in enumerate(bounds)]
+    heap = [(-bound, at, 0 if exact[at] else -1) for at, bound in enumerate(bounds.tolist())]
     heapq.heapify(heap)
+    chosen: list[int] = []
     gains: list[float] = []
-    while heap and state.size < k:
+    asked: list[tuple[int, int, float]] = []
+    while heap and len(chosen) < k:
         bound, at, stamp = heap[0]
         i = int(ids[at])
-        if stamp < state.size:
-            heapq.heapreplace(heap, (-f.check_gain(i, f.gain(state, i)), at, state.size))
-            continue
         if not -bound > 0.0:
             break
+        if stamp < len(chosen):
+            gain = f.check_gain(i, f.gain(state, i))
+            asked.append((at, len(chosen), gain))
+            heapq.heapreplace(heap, (-gain, at, len(chosen)))
+            continue
         heapq.heappop(heap)
         f.add(state, i, -bound)
+        chosen.append(at)
         gains.append(-bound)
-    return np.array(state.members, dtype=np.int64), np.array(gains)
+    rows, depths, found = zip(*asked, strict=True) if asked else ((), (), ())
+    questions = np.array(rows, dtype=np.int64), np.array(depths, dtype=np.int64), np.array(found, dtype=np.float64)
+    return np.array(chosen, dtype=np.int64), np.array(gains), questions
 
 
 def naive_greedy(f: Objective, ids: Any, k: int) -> tuple[Ids, Floats, int]:

@@ -100,10 +100,6 @@ def run_method(
     if method == "exact":
         return sampled.exhaustive(f, ids, k)
     sieve = SieveStreaming(f, k, eps)
-    singletons = f.gains(f.start(), ids)
-    for i, gain in zip(ids, singletons, strict=True):
-        sieve.push(int(i), f.check_gain(int(i), float(gain)))
-    best = max(sieve.sieves, key=lambda p: sieve.sieves[p].value, default=None)
-    if best is None:
-        return np.empty(0, dtype=np.int64), np.empty(0), sieve.oracle_calls
-    return np.array(sieve.sieves[best].members, dtype=np.int64), np.array(sieve.gains[best]), sieve.oracle_calls
+    sieve.push_all(ids)
+    members, gains = sieve.found()
+    return np.array(members, dtype=np.int64), np.array(gains), sieve.oracle_calls

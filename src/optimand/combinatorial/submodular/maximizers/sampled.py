@@ -119,7 +119,7 @@ def _best_of_size(
         common = next((d for d, (a, b) in enumerate(zip(at, before, strict=False)) if a != b), 0)
         del stack[common + 1 :], gains[common:]
         for d in range(common, size - 1):
-            state = f.copy(stack[-1])
+            state = stack[-1].copy()
             i = int(ids[at[d]])
             gains.append(f.check_gain(i, f.gain(state, i)))
             f.add(state, i, gains[-1])

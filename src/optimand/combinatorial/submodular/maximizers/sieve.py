@@ -10,12 +10,11 @@ stored what it turned down, so nothing can take the place of what is gone, and n
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
-from typing import Any
+from collections.abc import Hashable
 
 from optimand.core.validation import check_number
 
-from ..objectives.base import Objective, State
+from ..objectives.base import Ids, Objective, State
 from .lazy import state_of
 
 
@@ -26,7 +25,6 @@ class SieveStreaming:
         f: objective, monotone.
         k: size of the solution, at least 1.
         eps: spacing of the guesses, in (0, 1).
-        seed: ignored; nothing is drawn.
 
     Attributes:
         oracle_calls: questions asked so far.
@@ -40,7 +38,7 @@ class SieveStreaming:
         ([0, 2], 5.0)
     """
 
-    def __init__(self, f: Objective, k: int, eps: float = 0.1, seed: Any = None) -> None:
+    def __init__(self, f: Objective, k: int, eps: float = 0.1) -> None:
         self.f, self.k = f, f.check_size(k)
         self.eps = check_number("eps", eps, low=0, high=1, low_open=True, high_open=True)
         self.largest = 0.0
@@ -58,14 +56,17 @@ class SieveStreaming:
     @property
     def value(self) -> float:
         """Of the best candidate."""
-        best = self._best()
-        return 0.0 if best is None else best.value
+        return max((state.value for state in self.sieves.values()), default=0.0)
 
     @property
     def solution(self) -> list[Hashable]:
         """Elements of the best candidate."""
-        best = self._best()
-        return [] if best is None else [self.f.element(i) for i in best.members]
+        return [self.f.element(i) for i in self.found()[0]]
+
+    def found(self) -> tuple[list[int], list[float]]:
+        """Ids of the best candidate and their gains."""
+        best = max(self.sieves, key=lambda p: self.sieves[p].value, default=None)
+        return ([], []) if best is None else (self.sieves[best].members, self.gains[best])
 
     @property
     def kept(self) -> list[int]:
@@ -80,6 +81,11 @@ class SieveStreaming:
         start = self.f.start()
         self.push(i, self.f.check_gain(i, self.f.gain(start, i)))
         self._live.add(i)
+
+    def push_all(self, ids: Ids) -> None:
+        """Show ids that are new; the gains given the empty set are asked for in one evaluation."""
+        for i, gain in zip(ids.tolist(), self.f.gains(self.f.start(), ids).tolist(), strict=True):
+            self.push(i, self.f.check_gain(i, gain))
 
     def push(self, i: int, singleton: float) -> None:
         """Show an id whose gain given the empty set is known."""
@@ -116,13 +122,6 @@ class SieveStreaming:
                 self.gains[p].append(gain)
             self.sieves[p] = state
 
-    def update(self, changes: Iterable[tuple[str, Hashable]]) -> None:
-        """Insertions ``("+", element)`` and deletions ``("-", element)`` in order."""
-        for sign, element in changes:
-            if sign not in ("+", "-"):
-                raise ValueError(f"a change must begin with '+' or '-', got {sign!r:.40}")
-            (self.insert if sign == "+" else self.delete)(element)
-
     def rebase(self, f: Objective, ids: dict[int, int]) -> None:
         """Go on with another objective of the same values, in which id ``i`` is ``ids[i]``; nothing is asked for."""
         self._calls, self._before, self.f = self.oracle_calls, f.nfev, f
@@ -137,6 +136,3 @@ class SieveStreaming:
         high = math.floor(math.log(2 * self.k * self.largest) / step + 1e-12)
         self.sieves = {p: self.sieves.get(p) or self.f.start(self.k) for p in range(low, high + 1)}
         self.gains = {p: self.gains.get(p, []) for p in self.sieves}
-
-    def _best(self) -> State | None:
-        return max(self.sieves.values(), key=lambda state: state.value, default=None)

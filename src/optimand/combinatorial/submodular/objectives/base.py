@@ -227,10 +227,6 @@ class Objective:
         state.members.append(int(i))
         state.value += gain
 
-    def copy(self, state: State) -> State:
-        """A state that changes on its own."""
-        return state.copy()
-
     def value(self, elements: Iterable[Hashable]) -> float:
         """``f`` of a set of elements; one question."""
         before, state = self.nfev, self.start()

@@ -48,20 +48,6 @@ class Coverage(Objective):
         return max(1.0, self._total)
 
 
-class WeightedCoverage(Coverage):
-    """Coverage with weights; see :class:`Coverage`.
-
-    Example:
-        >>> WeightedCoverage([[0, 1], [1, 2]], [1.0, 5.0, 0.5]).value([1])
-        5.5
-    """
-
-    def __init__(self, neighbours: Any, weights: Any) -> None:
-        if weights is None:
-            raise TypeError("weights must be a mapping or a sequence of numbers, got None")
-        super().__init__(neighbours, weights)
-
-
 def _rows(neighbours: Any) -> tuple[list[Hashable] | None, Any, Any, list[Hashable] | None]:
     """Elements, CSR rows without repetitions, and by number the items that are not numbers already."""
     if isinstance(neighbours, tuple) and len(neighbours) == 2 and all(isinstance(a, np.ndarray) for a in neighbours):

@@ -184,43 +184,55 @@ def sift_down(heap: Any, size: int, bounds: Any, at: int) -> None:
 
 
 @compiled
-def lazy_greedy(
-    data: Any, arrays: Any, ids: Any, bounds: Any, k: int, chosen: Any, chosen_gains: Any
-) -> tuple[int, int]:
-    """Greedy by lazy evaluation (Minoux), from the state in ``arrays``.
+def lazy_from(data: Any, arrays: Any, prefix: Any, ids: Any, bounds: Any, exact: Any, chosen: Any, gains: Any) -> Any:
+    """Put the prefix into the state and choose more by lazy greedy (Minoux), as many as ``chosen`` has room for.
 
     Args:
-        data, arrays: objective and state; the state is changed.
+        data, arrays: objective and the state of the empty set, with room for all; it is changed.
+        prefix: ids.
         ids: candidates.
-        bounds: an upper bound on the gain of each given the state, exact ones of the first step; changed.
-        k: how many to choose.
-        chosen: int64, length k: positions in ``ids`` chosen, in order.
-        chosen_gains: float64, length k.
+        bounds: upper bounds on their gains, -inf for those of the prefix; changed. A NaN ends the loop.
+        exact: bool, which bounds are the gains themselves.
+        chosen: int64: positions in ``ids``.
+        gains: float64: those of the chosen.
 
     Returns:
-        How many were chosen, and how many gains were asked for.
+        How many were chosen, and the gains asked for: positions, after how many choices, gains.
     """
-    n = ids.shape[0]
+    for i in prefix:
+        add(data, arrays, i)
+    k, n = chosen.shape[0], ids.shape[0]
     heap = np.arange(n)
     for at in range(n // 2 - 1, -1, -1):
         sift_down(heap, n, bounds, at)
-    stamps = np.zeros(n, dtype=np.int64)
-    calls, count = 0, 0
+    stamps = np.full(n, -1, dtype=np.int64)
+    stamps[exact] = 0
+    room = 256
+    positions, depths, found = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64), np.empty(room)
+    asked, count = 0, 0
     while count < k and n > 0:
         top = heap[0]
+        if not bounds[top] > 0.0:
+            break
         if stamps[top] < count:
-            calls += 1
-            bounds[top] = gain(data, arrays, ids[top])
+            if asked == room:
+                room *= 2
+                more_positions, more_depths = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
+                more_found = np.empty(room)
+                more_positions[:asked], more_depths[:asked], more_found[:asked] = positions, depths, found
+                positions, depths, found = more_positions, more_depths, more_found
+            g = gain(data, arrays, ids[top])
+            positions[asked], depths[asked], found[asked] = top, count, g
+            asked += 1
+            bounds[top] = g
             stamps[top] = count
             sift_down(heap, n, bounds, 0)
             continue
-        if not bounds[top] > 0.0:
-            break
         add(data, arrays, ids[top])
         chosen[count] = top
-        chosen_gains[count] = bounds[top]
+        gains[count] = bounds[top]
         count += 1
         n -= 1
         heap[0] = heap[n]
         sift_down(heap, n, bounds, 0)
-    return count, calls
+    return count, positions[:asked], depths[:asked], found[:asked]

@@ -104,17 +104,15 @@ def is_over(P: NDArray, S: NDArray) -> bool:
 
 
 @compiled(error_model="numpy")
-def saved(Q: NDArray, S: NDArray, F: NDArray) -> float:
-    """Seconds saved so far relative to the all-slow time; -1 where the episode failed."""
-    if S[ix.FAILED] == 1:
-        return -1.0
+def saved(Q: NDArray, F: NDArray) -> float:
+    """Seconds saved so far relative to the all-slow time."""
     return (Q[ix.ALL_SLOW] - F[ix.TIME]) / Q[ix.ALL_SLOW] if Q[ix.ALL_SLOW] > 0.0 else 0.0
 
 
 @compiled(error_model="numpy")
 def keep_best(board: Board, g: int, S: NDArray, F: NDArray) -> bool:
     """Offer a complete trajectory; True where it is the best so far."""
-    if S[ix.FAILED] == 1 or not F[ix.TIME] < board.best_time[g]:
+    if not F[ix.TIME] < board.best_time[g]:
         return False
     board.best_time[g] = F[ix.TIME]
     for at in range(board.p[g, ix.R]):

@@ -1,22 +1,18 @@
 """Search with the exact game as its model: every node of a tree holds a snapshot of the game.
 
-A leaf's value is what a network says, the return of a random playout, or a blend of both. With a network that is a
-small perceptron on the processor, a whole batch of searches is one compiled call. With any other evaluator (a
-convolution over the grid, a GPU) the search stops after each selection and has the leaves of all roots evaluated in
-one batch. Both ways select the same leaves.
+A leaf's value is what a network says, the return of a random playout, or a blend of both. A whole batch of searches is
+one compiled call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
 
-from ...game.observations import GRID, write_grid
 from ..features import DYNAMIC, write_features
 from . import trees as t
 from .board import (
@@ -33,7 +29,6 @@ from .learned import Outcome
 from .trees import Rule, Tree
 
 ACTIONS = 2
-Evaluator = Callable[[NDArray[np.float32], "NDArray[np.uint8] | None"], tuple[NDArray, NDArray]]
 
 
 class Room(NamedTuple):
@@ -43,10 +38,7 @@ class Room(NamedTuple):
     floats: NDArray[np.float64]  # (B, M, …)
     spare_ints: NDArray[np.int64]
     spare_floats: NDArray[np.float64]
-    x: NDArray[np.float32]  # (B, features)
-    grid: NDArray[np.uint8]  # (B, GRID, GRID), or (0, …) where no evaluator looks at it
-    leaves: NDArray[np.int64]  # (B,), node to be evaluated
-    values: NDArray[np.float64]  # (B,), returns of playouts from the leaves
+    x: NDArray[np.float32]  # (features,)
     work: NDArray[np.float32]  # (2, widest layer)
     out: NDArray[np.float32]  # (ACTIONS + 1,)
     sigma: NDArray[np.float64]  # (ACTIONS,)
@@ -63,11 +55,11 @@ def grow(board: Board, g: int, tree: Tree, rule: Rule, room: Room, r: int) -> in
     P, Q = board.p[g], board.q[g]
     S, F = room.ints[r, node], room.floats[r, node]
     copy_state(room.ints[r, parent], room.floats[r, parent], S, F)
-    before = saved(Q, S, F)
+    before = saved(Q, F)
     if not decide(P, Q, S, F, action, board.moves[g : g + 1]):
         return t.NONE
     t.new_node(tree, parent, action)
-    tree.edges[parent, action, t.REWARD] = saved(Q, S, F) - before
+    tree.edges[parent, action, t.REWARD] = saved(Q, F) - before
     if is_over(P, S):
         tree.ups[node, t.TERMINAL] = 1
         keep_best(board, g, S, F)
@@ -79,10 +71,10 @@ def grow(board: Board, g: int, tree: Tree, rule: Rule, room: Room, r: int) -> in
 def roll(board: Board, g: int, room: Room, r: int, node: int, rng: NDArray) -> float:
     """The return of one playout from a node, NaN where the moves ran out."""
     copy_state(room.ints[r, node], room.floats[r, node], room.spare_ints, room.spare_floats)
-    before = saved(board.q[g], room.spare_ints, room.spare_floats)
+    before = saved(board.q[g], room.spare_floats)
     if not play_out(board, g, room.spare_ints, room.spare_floats, rng):
         return np.nan
-    return saved(board.q[g], room.spare_ints, room.spare_floats) - before
+    return saved(board.q[g], room.spare_floats) - before
 
 
 @compiled(error_model="numpy")
@@ -119,8 +111,8 @@ def search_fused(
                 room.out[a] = 0.0
             if net.sizes.shape[0] > 1:
                 S, F = room.ints[r, node], room.floats[r, node]
-                write_features(board.p[g], board.q[g], S, F, board.table[g], board.later[g], room.x[r])
-                run_mlp(net, room.x[r], room.work, room.out)
+                write_features(board.p[g], board.q[g], S, F, board.table[g], board.later[g], room.x)
+                run_mlp(net, room.x, room.work, room.out)
                 value = float(room.out[ACTIONS])
             if blend > 0.0:
                 drawn = roll(board, g, room, r, node, rng[r : r + 1])
@@ -136,53 +128,6 @@ def search_fused(
     return True
 
 
-@compiled(error_model="numpy")
-def select_leaves(
-    board: Board, which: NDArray, trees: Tree, rule: Rule, room: Room, first: bool, blend: float, rng: NDArray
-) -> bool:
-    """One selection for each root (``first``: the roots themselves); writes what an evaluator needs."""
-    for r in range(which.shape[0]):
-        g, node = which[r], 0
-        tree = t.one_tree(trees, r)
-        if first:
-            t.reset_tree(tree)
-        else:
-            node = grow(board, g, tree, rule, room, r)
-            if node == t.NONE:
-                return False
-        room.leaves[r] = node
-        if tree.ups[node, t.TERMINAL]:
-            room.leaves[r] = t.NONE
-            continue
-        S, F = room.ints[r, node], room.floats[r, node]
-        write_features(board.p[g], board.q[g], S, F, board.table[g], board.later[g], room.x[r])
-        if room.grid.shape[0] > 0:
-            write_grid(board.p[g], S, room.grid[r])
-        if blend > 0.0:
-            room.values[r] = roll(board, g, room, r, node, rng[r : r + 1])
-            if np.isnan(room.values[r]):
-                return False
-    return True
-
-
-@compiled(error_model="numpy")
-def take_values(
-    trees: Tree, roots: int, room: Room, logits: NDArray, values: NDArray, blend: float, noise: NDArray, share: float
-) -> None:
-    """Enter what the evaluator said about the leaves."""
-    for r in range(roots):
-        node = room.leaves[r]
-        if node == t.NONE:
-            continue
-        tree = t.one_tree(trees, r)
-        value = (1.0 - blend) * values[r] + (blend * room.values[r] if blend > 0.0 else 0.0)
-        t.set_prior(tree, node, logits[r])
-        if node == 0 and share > 0.0:
-            t.add_noise(tree, noise[r], share)
-        tree.nodes[node, t.RAW] = value
-        t.back_up(tree, node, value)
-
-
 NO_NET = Mlp(np.zeros(0, np.float32), np.zeros(1, np.int64))
 
 
@@ -193,13 +138,12 @@ class ExactSearch:
         rule: from ``make_rule`` for the same number of simulations and two actions.
         simulations: per search.
         blend: weight of a playout's return in the value of a leaf, in [0, 1]; the rest is the network's value.
-        grid: whether evaluators get the grid of occupancy.
     """
 
-    def __init__(self, rule: Rule, simulations: int, *, blend: float = 0.0, grid: bool = False) -> None:
-        self.rule, self.simulations, self.blend, self.grid = rule, simulations, blend, grid
+    def __init__(self, rule: Rule, simulations: int, *, blend: float = 0.0) -> None:
+        self.rule, self.simulations, self.blend = rule, simulations, blend
         self._room: Room | None = None
-        self._trees: Tree | None = None
+        self._trees = t.make_trees(0, 1, ACTIONS)
 
     def run(
         self,
@@ -207,7 +151,7 @@ class ExactSearch:
         which: NDArray[np.int64],
         ints: NDArray[np.int64],
         floats: NDArray[np.float64],
-        net: Mlp | Evaluator | None,
+        net: Mlp | None,
         rng: NDArray[np.uint64],
         *,
         gumbel: NDArray | None = None,
@@ -221,7 +165,7 @@ class ExactSearch:
             which: (B,), program of each state.
             ints: (B, …), integers of the states.
             floats: (B, …), their numbers.
-            net: a packed perceptron, an evaluator of batches, or None for uniform priors and value 0.
+            net: a packed perceptron, or None for uniform priors and value 0.
             rng: (B,), states of the playouts' generators, which move on.
             gumbel: (B, 2), noise of Gumbel roots; None: none.
             noise: (B, 2), mixed into the priors of the roots; None: none.
@@ -231,55 +175,35 @@ class ExactSearch:
             What the searches propose, or None where the moves of a program ran out.
         """
         roots = len(which)
-        packed = isinstance(net, Mlp) or net is None
-        room, trees = self._make_room(board, roots, net if isinstance(net, Mlp) else NO_NET)
+        net = NO_NET if net is None else net
+        room, trees = self._make_room(board, roots, net)
         room.ints[:roots, 0], room.floats[:roots, 0] = ints, floats
         trees.root[:roots, t.GUMBEL_AT :] = 0.0 if gumbel is None else gumbel
         if noise is None:
             noise, share = np.zeros((roots, ACTIONS)), 0.0
         policies, proposed = np.zeros((roots, ACTIONS)), np.zeros(roots, np.int64)
-        if packed:
-            mlp = net if isinstance(net, Mlp) else NO_NET
-            if not search_fused(
-                board, which, trees, self.rule, room, mlp, self.simulations, self.blend, noise, share, rng,
-                policies, proposed,
-            ):  # fmt: skip
-                return None
-        else:
-            evaluate = cast("Evaluator", net)
-            for simulation in range(self.simulations + 1):
-                if not select_leaves(board, which, trees, self.rule, room, simulation == 0, self.blend, rng):
-                    return None
-                logits, values = evaluate(room.x[:roots], room.grid[:roots] if self.grid else None)
-                take_values(trees, roots, room, logits, values, self.blend, noise, share)
-            for r in range(roots):
-                proposed[r] = t.root_result(t.one_tree(trees, r), self.rule, policies[r])
+        if not search_fused(
+            board, which, trees, self.rule, room, net, self.simulations, self.blend, noise, share, rng, policies,
+            proposed,
+        ):  # fmt: skip
+            return None
         return Outcome(proposed, policies, trees.nodes[:roots, 0, t.VALUE].copy())
 
     def _make_room(self, board: Board, roots: int, net: Mlp) -> tuple[Room, Tree]:
-        room, trees = self._room, self._trees
         features, widest = board.table.shape[2] + DYNAMIC, mlp_width(net)
-        if (
-            room is None
-            or trees is None
-            or room.ints.shape[0] < roots
-            or room.ints.shape[2] != board.start_ints.shape[1]
-            or room.x.shape[1] != features
-            or room.work.shape[1] < widest
-        ):
+        needed = board.start_ints.shape[1], features, widest
+        room = self._room
+        if room is None or len(room.ints) < roots or (room.ints.shape[2], len(room.x), room.work.shape[1]) != needed:
             nodes = self.simulations + 1
-            trees = self._trees = t.make_trees(roots, nodes, ACTIONS)
+            self._trees = t.make_trees(roots, nodes, ACTIONS)
             room = self._room = Room(
                 ints=np.zeros((roots, nodes, board.start_ints.shape[1]), np.int64),
                 floats=np.zeros((roots, nodes, board.start_floats.shape[1])),
                 spare_ints=np.zeros(board.start_ints.shape[1], np.int64),
                 spare_floats=np.zeros(board.start_floats.shape[1]),
-                x=np.zeros((roots, features), np.float32),
-                grid=np.zeros((roots if self.grid else 0, GRID, GRID), np.uint8),
-                leaves=np.zeros(roots, np.int64),
-                values=np.zeros(roots),
-                work=np.zeros((2, max(widest, 1)), np.float32),
+                x=np.zeros(features, np.float32),
+                work=np.zeros((2, widest), np.float32),
                 out=np.zeros(ACTIONS + 1, np.float32),
                 sigma=np.zeros(ACTIONS),
             )
-        return room, trees
+        return room, self._trees

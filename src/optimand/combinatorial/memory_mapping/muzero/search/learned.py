@@ -62,7 +62,6 @@ def search_model(
     trees: Tree,
     rule: Rule,
     features: NDArray,
-    legal: NDArray,
     simulations: int,
     hidden: NDArray,
     work: NDArray,
@@ -71,22 +70,18 @@ def search_model(
     policies: NDArray,
     proposed: NDArray,
 ) -> None:
-    """Search from each row of ``features``; illegal actions of the roots are masked, those below cannot be known."""
+    """Search from each row of ``features``."""
     actions = trees.children.shape[2]
     width = hidden.shape[2]
     joined = np.zeros(width + actions, np.float32)
     out = np.zeros(max(width, actions) + 1, np.float32)
     sigma = np.zeros(actions)
-    logits = np.zeros(actions)
     for r in range(features.shape[0]):
         tree = t.one_tree(trees, r)
         t.reset_tree(tree)
         run_mlp(nets.representation, features[r], work, hidden[r, 0])
         rescale(hidden[r, 0])
         value = predict(nets, tree, 0, hidden[r, 0], work, out)
-        for a in range(actions):
-            logits[a] = tree.edges[0, a, t.LOGIT] if legal[r, a] else -np.inf
-        t.set_prior(tree, 0, logits)
         if share > 0.0:
             t.add_noise(tree, noise[r], share)
         t.back_up(tree, 0, value)
@@ -123,7 +118,6 @@ class ModelSearch:
         self,
         nets: ModelNets,
         features: NDArray,
-        legal: NDArray,
         gumbel: NDArray,
         *,
         noise: NDArray | None = None,
@@ -134,7 +128,6 @@ class ModelSearch:
         Args:
             nets: the model.
             features: (B, F), float32.
-            legal: (B, A), bool, at least one in each row.
             gumbel: (B, A), noise of the roots; zero for none. Only Gumbel search reads it.
             noise: (B, A), mixed into the priors of the roots; None: none.
             share: weight of ``noise``.
@@ -151,7 +144,5 @@ class ModelSearch:
         policies, proposed = np.zeros((roots, self.actions)), np.full(roots, t.NONE, np.int64)
         if noise is None:
             noise, share = np.zeros((roots, self.actions)), 0.0
-        search_model(
-            nets, trees, self.rule, features, legal, self.simulations, hidden, work, noise, share, policies, proposed
-        )
+        search_model(nets, trees, self.rule, features, self.simulations, hidden, work, noise, share, policies, proposed)
         return Outcome(proposed, policies, trees.nodes[:roots, 0, t.VALUE].copy())

@@ -7,9 +7,9 @@ of an edge is its reward plus the mean value of its child. Rules, in integers be
 and ``GUMBEL``.
 
 Where ours differs from mctx: unvisited edges of PUCT count as their parent's mean and Q is scaled by the range seen in
-the whole tree (the original MuZero's), illegal edges take no part in completed values, and nodes may be terminal. The
-original's pseudocode gives unvisited edges the scaled value 0, the least in the tree, instead of the mean: visits then
-stay with the edge that was tried first, which matters where leaves have no value (see the tests of the exact search).
+the whole tree (the original MuZero's), no edge is illegal, and nodes may be terminal. The original's pseudocode gives
+unvisited edges the scaled value 0, the least in the tree, instead of the mean: visits then stay with the edge that was
+tried first, which matters where leaves have no value (see the tests of the exact search).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimand.core.compiled import compiled
+from optimand.core.validation import check_choice, check_int, check_number
 
 PUCT, GUMBEL = 0, 1
 RULES = {"puct": PUCT, "gumbel": GUMBEL}
@@ -35,22 +36,21 @@ SIZE, LOW, HIGH, GUMBEL_AT = 0, 1, 2, 3
 
 
 class Rule(NamedTuple):
-    """How edges are chosen, in numbers only; ``rules.make_rule`` checks and fills it."""
+    """How edges are chosen, in numbers only; ``make_rule`` checks and fills it."""
 
     kind: int
     c1: float
     c2: float
     value_scale: float
     visit_init: float
-    by_tree: bool
-    schedule: NDArray[np.int64]  # (actions considered + 1, simulations): visits of what is considered, by simulation
+    schedule: NDArray[np.int64]  # (simulations,): visits of the root's actions that are considered, by simulation
 
 
 class Tree(NamedTuple):
     """A tree of at most M nodes with A actions, node 0 the root; or a batch of B, with one more axis in front."""
 
     children: NDArray[np.int32]  # (M, A), NONE where nothing was expanded
-    edges: NDArray[np.float64]  # (M, A, 3): logit (-inf where illegal), its softmax, reward
+    edges: NDArray[np.float64]  # (M, A, 3): logit, its softmax, reward
     nodes: NDArray[np.float64]  # (M, 3): visits with the node's own evaluation, mean of what was backed up, evaluation
     ups: NDArray[np.int32]  # (M, 3): parent, the edge from it, 1 if terminal
     root: NDArray[np.float64]  # (3 + A,): nodes in use, least and greatest Q in the tree, Gumbel noise of the root
@@ -98,7 +98,7 @@ def new_node(tree: Tree, parent: int, action: int) -> int:
 
 @compiled(error_model="numpy")
 def set_prior(tree: Tree, node: int, logits: NDArray) -> None:
-    """Store logits (illegal: -inf) and their softmax."""
+    """Store logits and their softmax."""
     edges = tree.edges[node]
     top, total = -np.inf, 0.0
     for a in range(logits.shape[0]):
@@ -147,8 +147,6 @@ def puct_choice(tree: Tree, node: int, c1: float, c2: float) -> int:
     weight = math.sqrt(total) * (c1 + math.log((total + c2 + 1.0) / c2))
     best, best_score = -1, -np.inf
     for a in range(children.shape[0]):
-        if edges[a, LOGIT] == -np.inf:
-            continue
         child = children[a]
         visits, q = 0.0, nodes[node, VALUE]
         if child >= 0:
@@ -162,11 +160,10 @@ def puct_choice(tree: Tree, node: int, c1: float, c2: float) -> int:
 
 @compiled(error_model="numpy")
 def completed_values(tree: Tree, node: int, rule: Rule, sigma: NDArray) -> float:
-    """Write sigma(completed Q) of each legal action to ``sigma`` and return the greatest number of visits.
+    """Write sigma(completed Q) of each action to ``sigma`` and return the greatest number of visits.
 
     Unvisited actions get the mixed value (appendix D of the Gumbel paper). Values are scaled to [0, 1] by their range
-    among the siblings, or by the range in the whole tree (``by_tree``), and then by
-    (visit_init + most visits) * value_scale.
+    among the siblings, and then by (visit_init + most visits) * value_scale.
     """
     nodes, edges, children = tree.nodes, tree.edges[node], tree.children[node]
     total, most, mass, weighted = 0.0, 0.0, 0.0, 0.0
@@ -184,10 +181,7 @@ def completed_values(tree: Tree, node: int, rule: Rule, sigma: NDArray) -> float
     low, high = np.inf, -np.inf
     for a in range(children.shape[0]):
         sigma[a] = edges[a, REWARD] + nodes[children[a], VALUE] if children[a] >= 0 else mixed
-        if edges[a, LOGIT] > -np.inf:
-            low, high = min(low, sigma[a]), max(high, sigma[a])
-    if rule.by_tree:
-        low, high = min(low, tree.root[LOW]), max(high, tree.root[HIGH])
+        low, high = min(low, sigma[a]), max(high, sigma[a])
     scale = (rule.visit_init + most) * rule.value_scale / max(high - low, 1e-8)
     for a in range(children.shape[0]):
         sigma[a] = (sigma[a] - low) * scale
@@ -204,7 +198,7 @@ def halving_choice(tree: Tree, considered: float, sigma: NDArray) -> int:
     best, best_score = -1, -np.inf
     for a in range(sigma.shape[0]):
         visits = nodes[children[a], VISITS] if children[a] >= 0 else 0.0
-        if edges[a, LOGIT] == -np.inf or visits != considered:
+        if visits != considered:
             continue
         score = max(-1e9, tree.root[GUMBEL_AT + a] + edges[a, LOGIT] - top + sigma[a])
         if score > best_score:
@@ -237,7 +231,7 @@ def interior_choice(tree: Tree, node: int, sigma: NDArray) -> int:
     for a in range(sigma.shape[0]):
         visits = nodes[children[a], VISITS] if children[a] >= 0 else 0.0
         score = sigma[a] - visits * share
-        if score > best_score and tree.edges[node, a, LOGIT] > -np.inf:
+        if score > best_score:
             best, best_score = a, score
     return best
 
@@ -254,11 +248,8 @@ def descend(tree: Tree, rule: Rule, sigma: NDArray) -> tuple[int, int]:
         else:
             completed_values(tree, node, rule, sigma)
             if node == 0:
-                legal = 0
-                for a in range(sigma.shape[0]):
-                    legal += tree.edges[0, a, LOGIT] > -np.inf
-                row = rule.schedule[min(legal, rule.schedule.shape[0] - 1)]
-                action = halving_choice(tree, float(row[int(tree.nodes[0, VISITS]) - 1]), sigma)
+                considered = rule.schedule[int(tree.nodes[0, VISITS]) - 1]
+                action = halving_choice(tree, float(considered), sigma)
             else:
                 action = interior_choice(tree, node, sigma)
         child = tree.children[node, action]
@@ -285,7 +276,69 @@ def root_result(tree: Tree, rule: Rule, policy: NDArray) -> int:
         visits, q = 0.0, -np.inf
         if children[a] >= 0:
             visits, q = nodes[children[a], VISITS], edges[a, REWARD] + nodes[children[a], VALUE]
-        if edges[a, LOGIT] > -np.inf and (visits > most or (visits == most and q > best_q)):
+        if visits > most or (visits == most and q > best_q):
             best, most, best_q = a, visits, q
         policy[a] = visits / total if total > 0.0 else edges[a, PRIOR]
     return best
+
+
+def make_rule(
+    root: str,
+    simulations: int,
+    *,
+    actions: int = 2,
+    c1: float = 1.25,
+    c2: float = 19652.0,
+    value_scale: float = 0.1,
+    visit_init: float = 50.0,
+) -> Rule:
+    """A checked rule for ``descend`` and ``root_result``.
+
+    Args:
+        root: "puct" or "gumbel".
+        simulations: per search, at least 1.
+        actions: of the game.
+        c1: PUCT's first constant.
+        c2: PUCT's second constant.
+        value_scale: of Gumbel's sigma.
+        visit_init: of Gumbel's sigma, added to the most visits.
+
+    Raises:
+        ValueError: a choice that there is not, or a number outside its range.
+    """
+    kind = RULES[check_choice("root", root, RULES)]
+    check_int("simulations", simulations, low=1)
+    check_int("actions", actions, low=1)
+    c1 = check_number("c1", c1, low=0.0)
+    c2 = check_number("c2", c2, low=0.0, low_open=True)
+    value_scale = check_number("value_scale", value_scale, low=0.0)
+    visit_init = check_number("visit_init", visit_init, low=0.0)
+    return Rule(kind, c1, c2, value_scale, visit_init, considered_visits(actions, simulations))
+
+
+def considered_visits(considered: int, simulations: int) -> NDArray[np.int64]:
+    """Sequential halving: at each simulation, how many visits the actions have that may be taken.
+
+    Each of the ceil(log2(considered)) rounds shares its part of the simulations evenly among the actions left; after
+    a round the better half stays, at least two.
+
+    Reference:
+        Karnin et al., Almost optimal exploration in multi-armed bandits (ICML 2013); Danihelka et al., figure 1.
+
+    Example:
+        >>> considered_visits(4, 8).tolist()
+        [0, 0, 0, 0, 1, 1, 2, 2]
+        >>> considered_visits(2, 6).tolist()
+        [0, 0, 1, 1, 2, 2]
+    """
+    if considered <= 1:
+        return np.arange(simulations, dtype=np.int64)
+    rounds = math.ceil(math.log2(considered))
+    given: list[int] = []
+    left, visits = considered, 0
+    while len(given) < simulations:
+        for _ in range(max(1, int(simulations / (rounds * left)))):
+            given.extend([visits] * left)
+            visits += 1
+        left = max(2, left // 2)
+    return np.array(given[:simulations], np.int64)
