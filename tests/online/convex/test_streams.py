@@ -139,16 +139,6 @@ def test_random_design_knows_its_expectation():
     assert gap.mean() == pytest.approx(1.5 * 0.04, abs=4 * gap.std() / 300**0.5)
 
 
-def test_random_design_on_a_box_agrees_with_a_ball_where_neither_binds():
-    env = RandomDesign(d=2, domain=Box(-1.0, 1.0))
-    env.reset(Draws(SeedTree(0), np.arange(3)), 50)
-    for _ in range(50):
-        env.step(np.zeros((3, 2)))
-    slow = env.regret("realised")
-    env.domain = Ball(5.0)
-    np.testing.assert_allclose(slow, env.regret("realised"), atol=1e-6)
-
-
 @pytest.mark.parametrize("make", [lambda: StreamEnvironment(X, Y, order="reshuffled"), lambda: RandomDesign(3)])
 def test_results_do_not_depend_on_blocks(make):
     whole, one = (simulate([OptimisticOMD()], make(), 130, reps=3, block=b, points=5) for b in (3, 1))

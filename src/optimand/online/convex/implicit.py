@@ -10,14 +10,12 @@ loss offers decides how the step is found; all losses have ``value(x)`` and ``gr
   ``scalar_prox(z, c) = argmin_w phi(w) + (w - z)^2 / (2 c)``.
 * A loss with ``prox(x, eta)``, its step without constraints: that is the solution where it is in the set. On a ball a
   multiplier is searched for otherwise; quadratic losses of equal curvature in all directions need a projection only.
-* Any other differentiable loss: projected Newton steps where it has ``hessian(x)`` (R, d, d), accelerated projected
-  gradient steps otherwise.
+* Any other differentiable loss: accelerated projected gradient steps.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,7 +26,6 @@ from . import losses
 from .domains import Array, Ball
 from .linear_model_step import SEARCH_STEPS, linear_model_step
 
-NEWTON_STEPS = 60
 GRADIENT_STEPS = 3000
 TOLERANCE = 1e-11
 
@@ -49,7 +46,7 @@ def implicit_step(loss: Any, anchor: Array, eta: Any, domain: Any) -> Array:
         loss: see above; convex.
         anchor: points of the domain, shape ``(R, d)``, or ``(N, R, d)`` for several steps on the same losses.
         eta: > 0, a number or an array that broadcasts to the shape of ``anchor`` without its last axis.
-        domain: a convex set with ``project`` (and ``project_metric`` for losses with ``hessian``).
+        domain: a convex set with ``project``.
 
     Returns:
         The shape of ``anchor``.
@@ -74,8 +71,6 @@ def implicit_step(loss: Any, anchor: Array, eta: Any, domain: Any) -> Array:
             return inside
         if isinstance(domain, Ball):
             return _ball_step(loss, anchor, steps, domain, free)
-    if hasattr(loss, "hessian"):
-        return _newton_step(loss, anchor, steps, domain)
     return _gradient_step(loss, anchor, steps, domain)
 
 
@@ -106,7 +101,9 @@ def _ball_step(loss: Any, anchor: Array, eta: Array, ball: Ball, free: Array) ->
     return np.where(outside[:, None], ball.project(point(high)), free)
 
 
-def _objective(loss: Any, anchor: Array, eta: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+def _gradient_step(loss: Any, anchor: Array, eta: Array, domain: Any) -> Array:
+    """Accelerated projected gradient steps; the smoothness is found by doubling, momentum restarts where it hurts."""
+
     def value(x: Array) -> Array:
         own = np.asarray(loss.value(x), dtype=float)
         if own.shape != x.shape[:1]:
@@ -116,51 +113,10 @@ def _objective(loss: Any, anchor: Array, eta: Array) -> tuple[Callable[[Array], 
             )
         return np.asarray(own + ((x - anchor) ** 2).sum(1) / (2 * eta))
 
-    def slope(x: Array) -> Array:
-        return np.asarray(loss.gradient(x) + (x - anchor) / eta[:, None])
-
-    return value, slope
-
-
-def _newton_step(loss: Any, anchor: Array, eta: Array, domain: Any) -> Array:
-    value, slope = _objective(loss, anchor, eta)
-    x = domain.project(anchor)
-    identity = np.eye(x.shape[1])[None] / eta[:, None, None]
-    for _ in range(NEWTON_STEPS):
-        H = np.asarray(loss.hessian(x), dtype=float) + identity
-        g = slope(x)
-        target = domain.project_metric(x - np.linalg.solve(H, g[..., None])[..., 0], H)
-        direction = target - x
-        done = np.abs(direction).max(1) <= TOLERANCE * (1 + np.abs(x).max(1))
-        x, moved = _line(value, x, direction, np.einsum("rd,rd->r", g, direction), done)
-        if done.all() or not moved.any():
-            return np.asarray(domain.project(x))
-    _warn(loss)
-    return np.asarray(domain.project(x))
-
-
-def _line(value: Any, x: Array, direction: Array, fall: Array, done: Array) -> tuple[Array, Array]:
-    """A step along the direction, halved until the objective falls enough; what is done takes it whole."""
-    here, length, waiting = value(x), np.ones(len(x)), ~done
-    for _ in range(50):
-        there = value(x + length[:, None] * direction)
-        short = waiting & ~(there <= here + 1e-4 * length * fall + 1e-15 * np.abs(here))
-        if not short.any():
-            break
-        length = np.where(short, 0.5 * length, length)
-        waiting = short
-    else:
-        length = np.where(waiting, 0.0, length)
-    return x + length[:, None] * direction, length > 0
-
-
-def _gradient_step(loss: Any, anchor: Array, eta: Array, domain: Any) -> Array:
-    """Accelerated projected gradient steps; the smoothness is found by doubling, momentum restarts where it hurts."""
-    value, slope = _objective(loss, anchor, eta)
     x = domain.project(anchor)
     y, momentum, smooth = x, np.ones(len(x)), 1 / eta
     for _ in range(GRADIENT_STEPS):
-        g, at_y = slope(y), value(y)
+        g, at_y = np.asarray(loss.gradient(y) + (y - anchor) / eta[:, None]), value(y)
         for _ in range(60):
             tried = domain.project(y - g / smooth[:, None])
             gap = tried - y
@@ -176,14 +132,10 @@ def _gradient_step(loss: Any, anchor: Array, eta: Array, domain: Any) -> Array:
         weight = np.where(back, 0.0, (momentum - 1) / following)
         y = tried + weight[:, None] * (tried - x)
         x, momentum = tried, following
-    _warn(loss)
-    return np.asarray(x)
-
-
-def _warn(loss: Any) -> None:
     warnings.warn(
         f"an implicit step on {type(loss).__name__} did not reach its tolerance; a loss with a kink must offer prox(x, "
         "eta) or be a loss of a linear model",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
+    return np.asarray(x)

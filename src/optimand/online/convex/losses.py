@@ -7,7 +7,7 @@ Losses of a linear model are functions of the prediction ``z = <features, x>`` a
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,16 +16,6 @@ from optimand.core.validation import check_choice, check_number
 from .checks import as_numbers
 
 Array = np.ndarray
-
-
-class Loss(Protocol):
-    """What the learners of this room ask of a loss."""
-
-    def value(self, x: Array) -> Array:
-        """Values at the points ``x`` (R, d), shape ``(R,)``."""
-
-    def gradient(self, x: Array) -> Array:
-        """(Sub)gradients at the points ``x`` (R, d), shape ``(R, d)``."""
 
 
 class QuadraticLoss:
