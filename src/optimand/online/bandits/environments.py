@@ -7,7 +7,7 @@ features, the horizon and constants. Importing this module imports Numba.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,7 +39,6 @@ class StochasticBandit(Environment):
             the same with an axis of segments before that of arms, ``(S, K)`` or ``(R, S, K)``.
         changes: rounds (from 0) at which the next row of means begins to hold, rising, ``S - 1`` of them.
         features: of the arms, shape ``(K, d)``, which learners are told.
-        facts: constants that learners are told besides those of the environment.
         tell_horizon: whether learners are told the horizon.
 
     A subclass may override :meth:`instance`, which makes the means of the repetitions at hand, for instance of a
@@ -52,14 +51,14 @@ class StochasticBandit(Environment):
 
     def __init__(
         self, means: Means, *, changes: Sequence[int] = (), features: Any = None,
-        facts: Mapping[str, Any] | None = None, tell_horizon: bool = True,
+        tell_horizon: bool = True,
     ) -> None:  # fmt: skip
         self._given = means if callable(means) else self._checked(as_floats("means", means), len(changes) + 1)
         self.changes = tuple(check_int("changes", change, low=1) for change in changes)
         if list(self.changes) != sorted(set(self.changes)):
             raise ValueError(f"changes must rise, got {list(changes)}")
         self.features = None if features is None else as_floats("features", features)
-        self._facts, self.tell_horizon = dict(facts or {}), tell_horizon
+        self.tell_horizon = tell_horizon
         if self.features is not None and self.features.ndim != 2:
             raise ValueError(f"features must have shape (K, d), got {self.features.shape}")
         # Segments of a batch would have to be drawn one by one.
@@ -125,8 +124,7 @@ class StochasticBandit(Environment):
     def spec(self) -> Spec:
         """Arms, features, constants, and the horizon where it is told."""
         horizon = self.horizon if self.tell_horizon else None
-        facts = {**self.facts(), **self._facts}
-        return Spec("reward", self.reps, horizon, self.arms, features=self.features, facts=facts)
+        return Spec("reward", self.reps, horizon, self.arms, features=self.features, facts=self.facts())
 
     def step(self, actions: Any, counts: Any = None) -> Feedback:
         """Pull an arm in every repetition, once or ``counts`` times.

@@ -23,15 +23,13 @@ class Exp3(Learner):
     Args:
         rate: > 0; None for ``sqrt(ln K/(K t))`` in round ``t``, which needs no horizon.
         factor: of the rate that ``None`` stands for, > 0.
-        gamma: share of uniform choices mixed in, in [0, 1]. Auer et al. have it, the form with losses does without.
     """
 
     kind = "reward"
 
-    def __init__(self, rate: float | None = None, gamma: float = 0.0, factor: float = 1.0) -> None:
+    def __init__(self, rate: float | None = None, factor: float = 1.0) -> None:
         self.rate = None if rate is None else check_number("rate", rate, low=0, low_open=True)
         self.factor = check_number("factor", factor, low=0, low_open=True)
-        self.gamma = check_number("gamma", gamma, low=0, high=1)
 
     def reset(self, spec: Spec, draws: Draws) -> None:
         """Forget everything."""
@@ -47,7 +45,7 @@ class Exp3(Learner):
             rate = self.factor * math.sqrt(math.log(self.arms) / (self.arms * (self.time + 1)))
         self.last, self.chances = np.empty_like(self.last), np.empty_like(self.chances)
         key, reps = self.draws.key, self.draws.reps
-        steps.exp3_choose(self.losses, key, reps, self.time, rate, self.gamma, self.chances, self.last)
+        steps.exp3_choose(self.losses, key, reps, self.time, rate, self.chances, self.last)
         self.time += 1
         return self.last
 

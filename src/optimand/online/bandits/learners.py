@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optimand.core.validation import check_choice, check_int, check_number
+from optimand.core.validation import check_int, check_number
 
 from ..engine.contracts import Array, Environment, Feedback, Learner, Spec
 from ..engine.draws import Draws
@@ -126,20 +126,19 @@ class KLUCB(OneArm):
 
     Args:
         c: of the level ``ln t + c ln ln t``, >= 0; 3 in the analysis, 0 in the paper's experiments.
-        law: ``bernoulli`` (for rewards in [0, 1]), ``gaussian``, or ``auto`` by whether rewards have a range.
+
+    The divergence is that of Bernoulli laws where rewards are in [0, 1], else of normal ones.
     """
 
     rule = steps.KLUCB
 
-    def __init__(self, c: float = 0.0, law: str = "auto") -> None:
+    def __init__(self, c: float = 0.0) -> None:
         self.c = check_number("c", c, low=0)
-        self.law = check_choice("law", law, ("auto", "bernoulli", "gaussian"))
 
     def reset(self, spec: Spec, draws: Draws) -> None:
         """Forget everything."""
         super().reset(spec, draws)
-        bernoulli = self.law == "bernoulli" or (self.law == "auto" and spec.facts.get("range") == (0.0, 1.0))
-        self._settings = (float(self.c), self.scale / 2, bernoulli)
+        self._settings = (float(self.c), self.scale / 2, spec.facts.get("range") == (0.0, 1.0))
 
 
 class MOSS(OneArm):
@@ -166,21 +165,16 @@ class MOSS(OneArm):
 class ThompsonSampling(OneArm):
     """Thompson sampling: the arm that is best in a draw from the posterior (Agrawal and Goyal 2012, 2013).
 
-    Args:
-        prior: ``beta``, uniform on the means of rewards in [0, 1] (rewards between are counted as shares of a success);
-            ``gaussian``, flat on the means of normal rewards; or ``auto`` by whether rewards have a range.
+    The prior is uniform on the means of rewards in [0, 1] (rewards between are counted as shares of a success), else
+    flat on the means of normal rewards.
     """
 
     rule = steps.THOMPSON
 
-    def __init__(self, prior: str = "auto") -> None:
-        self.prior = check_choice("prior", prior, ("auto", "beta", "gaussian"))
-
     def reset(self, spec: Spec, draws: Draws) -> None:
         """Forget everything."""
         super().reset(spec, draws)
-        beta = self.prior == "beta" or (self.prior == "auto" and spec.facts.get("range") == (0.0, 1.0))
-        self._settings = (0.0, self.scale / 2, beta)
+        self._settings = (0.0, self.scale / 2, spec.facts.get("range") == (0.0, 1.0))
 
 
 class EpsilonGreedy(OneArm):
