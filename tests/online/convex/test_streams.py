@@ -1,6 +1,5 @@
 """Streams of data: order of the rows, regret against brute force, and the reference numbers of the sulfur series."""
 
-import gzip
 import os
 
 import numpy as np
@@ -173,20 +172,6 @@ def test_packaged_data_have_bounded_rows():
     assert ((signs > 0) == (classes >= 5)).all()
     for rows in (x, pixels):
         assert np.linalg.norm(rows, axis=1).max() == pytest.approx(1)
-
-
-def test_tables_are_read_in_their_order(tmp_path):
-    path = tmp_path / "table.csv.gz"
-    with gzip.open(path, "wt") as file:
-        file.write("day,name,flag,y\n0,a,True,1\n5,b,False,3\n10,c,True,2\n")
-    x, y = datasets.read_table(path, "y", "squared")
-    assert y.tolist() == [0, 1, 0.5]
-    np.testing.assert_allclose(x * 3**0.5, [[0, 1, 1], [0.5, 0, 1], [1, 1, 1]])
-    assert datasets.read_table(path, "y", "logistic")[1].tolist() == [-1, 1, -1]
-    with pytest.raises(OptimandError, match="no column 'z'"):
-        datasets.read_table(path, "z", "squared")
-    with pytest.raises(OptimandError, match="no columns of numbers"):
-        datasets.read_table(path, "name", "squared")
 
 
 def test_data_that_are_not_there_say_what_to_do(monkeypatch, tmp_path):

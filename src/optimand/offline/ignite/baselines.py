@@ -64,7 +64,7 @@ class SharpnessAware(_OnLoss):
         model: the surrogate.
         predict: not used; there so that regularizers are interchangeable.
         rho: the radius, above 0.
-        options: ``params`` and ``process_group`` of :class:`Regularizer`.
+        options: ``params`` of :class:`Regularizer`.
     """
 
     def __init__(self, model: nn.Module, predict: Predict | None = None, *, rho: float = 0.05, **options: Any) -> None:
@@ -87,7 +87,7 @@ class GradientNorm(_OnLoss):
         predict: not used; there so that regularizers are interchangeable.
         lam: weight of the penalty, at least 0.
         r: length of the difference's step, above 0.
-        options: ``params`` and ``process_group`` of :class:`Regularizer`.
+        options: ``params`` of :class:`Regularizer`.
     """
 
     def __init__(

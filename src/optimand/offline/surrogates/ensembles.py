@@ -49,18 +49,6 @@ class Ensemble(nn.Module):
         check_choice("how", how, HOW)
         return HOW[how](torch.stack([first_output(member(x)) for member in self.members]))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of the members' mixture, each (n,).
-
-        Members that give no log standard deviation count as certain: then only their disagreement is left.
-        """
-        outputs = [member(x) for member in self.members]
-        means = torch.stack([first_output(output) for output in outputs])
-        variance = means.var(dim=0, unbiased=False)
-        if all(isinstance(output, tuple) for output in outputs):
-            variance = variance + torch.stack([(2.0 * output[1]).exp() for output in outputs]).mean(dim=0)
-        return means.mean(dim=0), 0.5 * torch.log(variance.clamp_min(1e-12))
-
 
 def fit_ensemble(
     ensemble: Ensemble,

@@ -109,18 +109,9 @@ class OfflineData:
         return self.length * (self.num_classes - 1) if self.num_classes else self.length
 
     @functools.cached_property
-    def _moments(self) -> tuple[Floats, Floats]:
+    def scale(self) -> tuple[Floats, Floats]:
+        """Mean and standard deviation (1 where constant) of the offline logits or coordinates, each ``(D,)``."""
         return moments(self.logits(self.x) if self.is_discrete else self.x)
-
-    @property
-    def x_mean(self) -> Floats:
-        """Mean of the offline logits or coordinates, shape ``(D,)``."""
-        return self._moments[0]
-
-    @property
-    def x_std(self) -> Floats:
-        """Standard deviation of the offline logits or coordinates, shape ``(D,)``, 1 where they are constant."""
-        return self._moments[1]
 
     def check(self, designs: Any, name: str = "designs") -> Designs:
         """``designs`` as an array of the task's kind: int64 ``(n, L)`` or float64 ``(n, d)`` inside the bounds.
@@ -162,7 +153,7 @@ class OfflineData:
     def encode(self, designs: Any) -> NDArray[np.float32]:
         """Designs in model space, ``(n, D)``: standardised logits, or standardised coordinates."""
         raw = self.logits(designs) if self.is_discrete else self.check(designs)
-        mean, std = self._moments
+        mean, std = self.scale
         return ((raw - mean) / std).astype(np.float32)
 
     def decode(self, z: Any) -> Designs:
@@ -170,21 +161,16 @@ class OfflineData:
         points = as_floats("z", np.asarray(z))
         if points.ndim != 2 or points.shape[1] != self.dim:
             raise ValueError(f"z must have shape (n, {self.dim}), got {points.shape}")
-        mean, std = self._moments
+        mean, std = self.scale
         raw = points * std + mean
         if self.num_classes is not None:
             return from_logits(raw, self.length, self.num_classes)
         assert self.bounds is not None
-        found: Designs = np.clip(raw, *self.bounds)
-        return found
+        return np.asarray(np.clip(raw, *self.bounds))
 
     def best(self, k: int) -> Ints:
         """Rows of the ``k`` best designs, best first, the earlier row first among equals; all rows if fewer."""
         return np.argsort(-self.y, kind="stable")[: check_int("k", k, low=1)]
-
-    def distinct(self) -> int | None:
-        """How many discrete designs there are at all; None for continuous ones."""
-        return None if self.num_classes is None else int(self.num_classes**self.length)
 
 
 class Task:
@@ -243,16 +229,6 @@ class Task:
         return self.data.name
 
     @property
-    def is_discrete(self) -> bool:
-        """Whether designs are sequences of classes."""
-        return self.data.is_discrete
-
-    @property
-    def num_classes(self) -> int | None:
-        """Classes of each position of a discrete design."""
-        return self.data.num_classes
-
-    @property
     def x(self) -> Designs:
         """The offline designs."""
         return self.data.x
@@ -261,14 +237,6 @@ class Task:
     def y(self) -> Floats:
         """The offline values."""
         return self.data.y
-
-    def encode(self, designs: Any) -> NDArray[np.float32]:
-        """See :meth:`OfflineData.encode`."""
-        return self.data.encode(designs)
-
-    def decode(self, z: Any) -> Designs:
-        """See :meth:`OfflineData.decode`."""
-        return self.data.decode(z)
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Refuse the oracle inside the block; blocks may be nested."""
@@ -300,8 +268,7 @@ class Task:
 
     def normalize(self, y: Any) -> Floats:
         """``(y - y_min) / (y_max - y_min)``."""
-        found: Floats = (np.asarray(y, dtype=np.float64) - self.y_min) / (self.y_max - self.y_min)
-        return found
+        return np.asarray((np.asarray(y, dtype=np.float64) - self.y_min) / (self.y_max - self.y_min))
 
     def score(self, designs: Any, percentiles: Sequence[float] = (100, 80, 50)) -> dict[float, float]:
         """Percentiles of the normalised true values of ``designs``; the key is the percentile, 100 is the best one."""

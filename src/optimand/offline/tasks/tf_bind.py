@@ -52,8 +52,7 @@ def tf_bind(factor: str = "SIX6", percentile: float = 50.0) -> Task:
 
 
 def _keys(designs: Ints) -> Ints:
-    found: Ints = designs @ (len(LETTERS) ** np.arange(LENGTH - 1, -1, -1))
-    return found
+    return np.asarray(designs @ (len(LETTERS) ** np.arange(LENGTH - 1, -1, -1)))
 
 
 def _file(factor: str) -> Path:

@@ -56,8 +56,7 @@ def quadratic_minimiser(domain: Any, curvature: Any, linear: Array) -> Array:
         size = np.linalg.norm(linear, axis=1, keepdims=True)
         away = np.divide(linear, size, out=np.zeros_like(linear), where=size > 0) * (_FAR * diameter)
         points = np.where(flat[:, None], away, points)
-    found: Array = domain.project(points)
-    return found
+    return np.asarray(domain.project(points))
 
 
 def outside(domain: Any, x: Array) -> float:

@@ -72,8 +72,7 @@ def ball_by_eigenvalues(x: Array, H: Array, radius: float) -> Array:
             break
         mu = step
     z *= (radius / norm)[:, None]  # on the sphere, where it must be, whatever rounding left
-    found: Array = np.einsum("rij,rj->ri", vectors, z)
-    return found
+    return np.asarray(np.einsum("rij,rj->ri", vectors, z))
 
 
 def nearest_in_polytope(x: Array, H: Array, z: Array, lo: Array, hi: Array, total: float | None = None) -> Array:

@@ -155,8 +155,7 @@ def amplification(Phi: Array, rows: Array, weights: Array) -> Array:
 def least_squares(rows: Array, weights: Array, rewards: Array) -> Array:
     """Weighted least squares, the shortest solution where there are several; shape ``(d,)``."""
     root = np.sqrt(weights)
-    found: Array = np.linalg.lstsq(rows * root[:, None], rewards * root, rcond=1e-12)[0]
-    return found
+    return np.asarray(np.linalg.lstsq(rows * root[:, None], rewards * root, rcond=1e-12)[0])
 
 
 def gdesign_search(

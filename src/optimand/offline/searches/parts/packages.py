@@ -9,12 +9,11 @@ from types import ModuleType
 from optimand.core.validation import OptimandError
 
 
-def need(package: str, module: str | None = None) -> ModuleType:
-    """A module of a package that a search needs.
+def need(package: str) -> ModuleType:
+    """A package that a search needs.
 
     Args:
-        package: as it is installed.
-        module: to import; by default of the same name.
+        package: as it is installed and imported.
 
     Raises:
         OptimandError: the package is missing; names the command that installs it.
@@ -23,7 +22,7 @@ def need(package: str, module: str | None = None) -> ModuleType:
         # Deprecations that a package meets while it is imported are its own affair.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return importlib.import_module(module or package)
+            return importlib.import_module(package)
     except ModuleNotFoundError as error:
         if error.name != package:
             raise

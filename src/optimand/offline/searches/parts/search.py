@@ -8,7 +8,7 @@ arguments alike and end alike, in :meth:`Job.propose`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,9 +44,9 @@ class Proposal:
     x: Designs
     predicted: NDArray[np.float64]
     history: list[dict[str, Any]]
-    reports: list[Any] = field(default_factory=list)
-    method: str = ""
-    distinct: int = 0
+    reports: list[Any]
+    method: str
+    distinct: int
 
 
 class Job:
@@ -115,8 +115,12 @@ class Job:
         found = found[: self.q]
         predicted = score(found)
         order = np.argsort(-predicted, kind="stable")
-        distinct = len(self.space.first_distinct(found))
-        return Proposal(found[order], predicted[order], self.history, self.reports, self.name, distinct)
+        return self.proposal(found[order], predicted[order])
+
+    def proposal(self, x: Designs, predicted: NDArray[np.float64]) -> Proposal:
+        """These designs with these predictions, and what was recorded on the way."""
+        distinct = len(self.space.first_distinct(x))
+        return Proposal(x, predicted, self.history, self.reports, self.name, distinct)
 
 
 class Search:
