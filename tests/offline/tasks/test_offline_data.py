@@ -6,8 +6,8 @@ import pytest
 from optimand.core.validation import OptimandError
 from optimand.offline import OfflineData, OracleLocked, Task, percentile_scores
 from optimand.offline.tasks.arrays import task_from_arrays
+from optimand.offline.tasks.base import worst_part
 from optimand.offline.tasks.encoding import from_logits, ints_to_text, text_to_ints, to_logits
-from optimand.offline.tasks.scoring import worst_part
 
 
 def sequences(n=50, length=6, classes=4, seed=0):

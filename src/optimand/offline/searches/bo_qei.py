@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .parts.packages import need
-from .parts.search import Job, Proposal, search
+from .parts.search import Job, Proposal, need, search
 from .parts.settings import BOOTSTRAPS, Table, option, real, whole
 
 BO_QEI: Table = {

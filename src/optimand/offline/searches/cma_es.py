@@ -13,8 +13,7 @@ import numpy as np
 import torch
 
 from .parts.fitting import Predictor
-from .parts.packages import need
-from .parts.search import Job, Proposal, search
+from .parts.search import Job, Proposal, need, search
 from .parts.settings import BOOTSTRAPS, Table, real, whole
 from .parts.space import Designs
 

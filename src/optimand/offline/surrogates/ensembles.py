@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from optimand.core.validation import check_choice
 
-from ..ignite.base import first_output
-from .fitting import FitReport, fit
+from ..ignite.base import Regularizer, first_output
+from .fitting import FitReport, checked, fit
 
 HOW: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda stacked: stacked.mean(dim=0),
@@ -74,9 +74,6 @@ def fit_ensemble(
     Returns:
         A report for each member.
     """
-    from ..ignite.base import Regularizer
-    from .scaling import checked
-
     if isinstance(ignite, Regularizer):
         raise TypeError("ignite must be a kind or a function that makes a regularizer: each member needs its own")
     generator = generator if generator is not None else torch.Generator().manual_seed(0)

@@ -11,9 +11,8 @@ import numpy as np
 
 from optimand.core.validation import check_choice, check_int
 
-from .base import OfflineData, Task
+from .base import OfflineData, Task, worst_part
 from .encoding import Floats
-from .scoring import worst_part
 
 
 def styblinski_tang(x: Floats) -> Floats:

@@ -13,9 +13,7 @@ import numpy as np
 
 from optimand.core.validation import check_choice, check_number
 
-from .checks import as_numbers
-
-Array = np.ndarray
+from .domains import Array, as_numbers
 
 
 class QuadraticLoss:

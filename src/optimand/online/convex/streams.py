@@ -16,7 +16,7 @@ from optimand.core.validation import OptimandError, check_choice, check_int, che
 from ..engine.contracts import Array, Spec
 from ..engine.draws import Draws
 from .comparators import best_model, least_squares
-from .domains import Ball
+from .domains import Ball, Domain
 from .environments import largest_norm
 from .losses import LINEAR_MODELS, SquaredLoss, linear_model_loss
 from .played import PlayedEnvironment, summed
@@ -59,7 +59,7 @@ class StreamEnvironment(PlayedEnvironment):
     comparators: ClassVar[tuple[str, ...]] = ("realised", "loss")
 
     def __init__(
-        self, features: Any, targets: Any, *, loss: str = "squared", order: str = "time", domain: Any = None,
+        self, features: Any, targets: Any, *, loss: str = "squared", order: str = "time", domain: Domain | None = None,
         quantile: float = 0.5, classes: Any = None, how: str = "sine",
     ) -> None:  # fmt: skip
         self.features = np.ascontiguousarray(features, dtype=float)

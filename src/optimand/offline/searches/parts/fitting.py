@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from optimand.core.validation import OptimandError, check_choice
 
 from ...ignite.base import Regularizer
-from ...ignite.choosing import KINDS, make_regularizer
+from ...ignite.baselines import KINDS, make_regularizer
 from ...surrogates.ensembles import Ensemble
 from ...surrogates.fitting import KERAS_EPS, fit
 from ...surrogates.mlp import GaussianMLP

@@ -7,9 +7,11 @@ arguments alike and end alike, in :meth:`Job.propose`.
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from optimand.core.seeds import SeedTree
-from optimand.core.validation import check_int
+from optimand.core.validation import OptimandError, check_int
 
 from ...tasks.base import OfflineData
 from .fitting import Predictor, check_ignite, fit_predictor
@@ -193,3 +195,23 @@ class Search:
 def search(name: str, table: Table, *, learns: bool = True) -> Callable[[Callable[[Job], Proposal]], Search]:
     """Make a :class:`Search` of a function of a job."""
     return lambda function: Search(name, table, function, learns)
+
+
+def need(package: str) -> ModuleType:
+    """A package that a search needs.
+
+    Args:
+        package: as it is installed and imported.
+
+    Raises:
+        OptimandError: the package is missing; names the command that installs it.
+    """
+    try:
+        # Deprecations that a package meets while it is imported are its own affair.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise OptimandError(f"this search needs the package {package}: python -m pip install {package}") from error
