@@ -9,9 +9,10 @@ from scipy.optimize import linprog, minimize
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.online.convex import OGD, Ball, Box, OptimisticOMD, Unconstrained, comparators, datasets, losses
-from optimand.online.convex.streams import RandomDesign, StreamEnvironment
+from optimand.online.convex.streams import StreamEnvironment
 from optimand.online.engine import Draws, simulate
 from optimand.papers.optimistic_omd_sea import tables
+from optimand.papers.optimistic_omd_sea.random_design import RandomDesign
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (60, 3))

@@ -166,7 +166,6 @@ def gdesign_search(
     n_queries: int | None = None,
     noise: float = 0.0,
     delta: float = 0.05,
-    seed: int = 0,
     tol: float = 0.1,
     design: Design | None = None,
 ) -> Any:
@@ -183,7 +182,6 @@ def gdesign_search(
             that in all, but at least one for each action of the design.
         noise: sub-Gaussian level of the rewards' noise.
         delta: probability with which the noise may break the guarantee.
-        seed: not used, as nothing is random; there because all searches take it.
         tol: of the design.
         design: one that is there already, from :func:`g_optimal_design`; it is not checked against ``n_queries`` and
             ``tol``.
@@ -209,7 +207,6 @@ def gdesign_search(
 
     Phi = check_features(Phi)
     eps, noise, delta = check_levels(eps, noise, delta)
-    check_int("seed", seed, low=0)
     if design is not None:
         _check_design(design, Phi)
     if n_queries is not None:
