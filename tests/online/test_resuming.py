@@ -76,17 +76,17 @@ def halves(task):
 
 
 CASES = {
-    "ucb1": (lambda: gaussian_bandit(arms=3, reps=5), 150),
-    "exp3": (lambda: bernoulli_bandit(arms=3, reps=5), 150),
-    "successive-elimination": (lambda: gaussian_bandit(arms=3, reps=5), 150),
-    "explore-then-commit": (lambda: digits_models(arms=3, reps=5), 150),
-    "ucb1-restarted": (lambda: changing_bandit(arms=3, reps=5), 150),
-    "lin-ts": (lambda: misspecified_bandit(arms=20, d=4, reps=4), 150),
+    "ucb1": (lambda: gaussian_bandit(arms=3, reps=5), 60),
+    "exp3": (lambda: bernoulli_bandit(arms=3, reps=5), 60),
+    "successive-elimination": (lambda: gaussian_bandit(arms=3, reps=5), 60),
+    "explore-then-commit": (lambda: digits_models(arms=3, reps=5), 60),
+    "ucb1-restarted": (lambda: changing_bandit(arms=3, reps=5), 60),
+    "lin-ts": (lambda: misspecified_bandit(arms=20, d=4, reps=4), 60),
     "phased-elimination": (lambda: misspecified_bandit(arms=20, d=4, reps=4), 300),
     "sparse-net-commit": (lambda: misspecified_bandit(arms=20, d=4, reps=4), 300),
-    "optimistic-omd": (lambda: sea_segments(d=3, reps=3), 150),
+    "optimistic-omd": (lambda: sea_segments(d=3, reps=3), 60),
     "optimistic-omd-implicit": (lambda: random_order_regression(loss="absolute", reps=2), 100),
-    "dynamic-omd": (lambda: sea_segments(d=3, reps=3), 150),
+    "dynamic-omd": (lambda: sea_segments(d=3, reps=3), 60),
     "ons": (lambda: random_order_regression(reps=2), 100),
     "sparse-net": (lambda: sparse_actions(d=5, N=200, instances=4), 100),
     "omp": (lambda: sparse_actions(d=5, N=200, instances=4, noise=0.1), 100),
@@ -94,8 +94,8 @@ CASES = {
     "king": (lambda: stream_mix_in(K=20, reps=4), 8000),
     "tower-loglog": (lambda: stream_hard(K=20, reps=4), 8000),
     "anytime-loglog": (lambda: stream_mix_in(K=120, reps=2), 30_000),
-    "users' arms": (lambda: bernoulli_bandit(arms=3, reps=3), 150),
-    "users' points": (lambda: sea_iid(d=3, reps=2), 150),
+    "users' arms": (lambda: bernoulli_bandit(arms=3, reps=3), 60),
+    "users' points": (lambda: sea_iid(d=3, reps=2), 60),
     "users' stream": (lambda: stream_mix_in(K=20, reps=3), 8000),
     "users' search": (lambda: sparse_actions(d=5, N=200, instances=3), 100),
 }
@@ -112,6 +112,7 @@ def test_a_run_that_is_cut_off_ends_as_an_unbroken_one(name, tmp_path):
     make, budget = CASES[name]
     problem = make()
     method = USERS[name]() if name in USERS else entry(name)
-    for cut in (0.2, 0.7):  # on the first split, on the second
+    # On the second split; on the first, too, once for each run loop, which knows nothing of its methods.
+    for cut in (0.2, 0.7) if name in ("ucb1", "sparse-net") else (0.7,):
         _, _, after = cut_and_resumed(problem, method, budget, tmp_path / f"{cut}", cut)
         assert after[0] > 0.15  # it did not start afresh

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from .tasks.arrays import task_from_arrays as task_from_arrays
     from .tasks.base import OfflineData as OfflineData
     from .tasks.base import Task as Task
+    from .tasks.base import percentile_scores as percentile_scores
     from .tasks.locking import OracleLocked as OracleLocked
     from .tasks.registry import make as make
-    from .tasks.scoring import percentile_scores as percentile_scores
 
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)

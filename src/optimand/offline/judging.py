@@ -70,14 +70,12 @@ class Judge:
         self._weights: Floats = cho_solve(cho_factor(K), target)
 
     def _kernel(self, z: Floats) -> Floats:
-        found: Floats = np.exp(-_squared_distances(z, self._z) / (2 * self.scale**2 * self._unit))
-        return found
+        return np.asarray(np.exp(-_squared_distances(z, self._z) / (2 * self.scale**2 * self._unit)))
 
     def __call__(self, designs: Any) -> Floats:
         """Predicted values, in the units of the data, shape ``(n,)``."""
         z = self.data.encode(designs).astype(np.float64)
-        found: Floats = self.data.y_mean + self.data.y_std * (self._kernel(z) @ self._weights)
-        return found
+        return np.asarray(self.data.y_mean + self.data.y_std * (self._kernel(z) @ self._weights))
 
 
 def _some_rows(data: OfflineData, rows: int, seed: int) -> NDArray[np.int64]:

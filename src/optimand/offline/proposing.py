@@ -8,12 +8,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from optimand.core.validation import check_int
-
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-    from .searches.parts.settings import Progress
     from .tasks.base import OfflineData, Task
 
 
@@ -24,18 +21,7 @@ class Records(list[dict[str, Any]]):
         return f"[{len(self)} records]"
 
 
-def optimize(
-    task: Task | OfflineData,
-    method: str = "ga",
-    *,
-    ignite: Any = None,
-    q: int = 128,
-    seed: int = 0,
-    unique: bool = False,
-    preset: str = "small",
-    progress: Progress | None = None,
-    **hyper: Any,
-) -> OptimizeResult:
+def optimize(task: Task | OfflineData, method: str = "ga", **options: Any) -> OptimizeResult:
     """Propose ``q`` designs from offline data.
 
     Args:
@@ -50,7 +36,7 @@ def optimize(
         unique: whether no design may occur twice; those that would are replaced by their best neighbours.
         preset: ``"small"``, seconds on one core, or ``"paper"``, the published widths and epochs.
         progress: called as ``progress(stage, done, total)`` after every epoch and step.
-        **hyper: hyperparameters of the search that replace the preset's.
+        **options: the arguments above from ``ignite`` on, and hyperparameters of the search that replace the preset's.
 
     Returns:
         OptimizeResult with ``x`` (the designs, preferred ones first), ``fun_pred`` (predictions of them, in the units
@@ -81,10 +67,8 @@ def optimize(
     if not isinstance(task, Task | OfflineData):
         raise TypeError(f"task must be a Task or OfflineData, got {task!r:.60} ({type(task).__name__})")
     search = find_search(method)
-    check_int("seed", seed, low=0)
-    data = task.data if isinstance(task, Task) else task
     with task.locked() if isinstance(task, Task) else contextlib.nullcontext():
-        made = search(data, q=q, seed=seed, ignite=ignite, unique=unique, preset=preset, progress=progress, **hyper)
+        made = search(task.data if isinstance(task, Task) else task, **options)
     return OptimizeResult(  # type: ignore[call-arg]
         x=made.x,
         fun_pred=made.predicted,

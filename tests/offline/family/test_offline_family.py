@@ -112,7 +112,7 @@ def test_no_oracle_of_the_process_answers_and_no_task_is_made_while_a_method_pro
     assert synthetic(dim=3, rows=200).evaluate(KNOWN.x[:1]).shape == (1,)
 
 
-@pytest.mark.parametrize("name", ["top", "offline-random", "ga-ignite", "cbas", "offline-evolution"])
+@pytest.mark.parametrize("name", ["top", "ga-ignite"])
 def test_a_run_that_is_cut_off_after_the_proposal_proposes_once_and_ends_as_an_unbroken_one(problem, name, tmp_path):
     found = adopt("top", top) if name == "top" else entry(name)
     hyper = {key: 2 for key in ("fit_steps", "steps", "iterations") if key in found.space}

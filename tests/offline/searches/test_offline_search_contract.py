@@ -140,12 +140,12 @@ def test_every_search_that_learns_takes_ignite_and_each_member_has_a_multiplier(
     assert all(r["lam"] >= 0 and r["norm"] > 0 for r in last)
 
 
-def test_a_penalty_of_multiplier_zero_changes_nothing(task, quick):
+def test_a_penalty_of_multiplier_zero_changes_nothing(sequence_task, quick):
     name, hyper = quick
     if name in FLOORS:
         return
-    plain = optimize(task, name, q=5, seed=2, **hyper)
-    idle = optimize(task, name, q=5, seed=2, ignite={"kind": "fixed", "lam": 0.0}, **hyper)
+    plain = optimize(sequence_task, name, q=5, seed=2, **hyper)
+    idle = optimize(sequence_task, name, q=5, seed=2, ignite={"kind": "fixed", "lam": 0.0}, **hyper)
     assert np.array_equal(plain.x, idle.x)
     assert np.array_equal(plain.fun_pred, idle.fun_pred)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from optimand.offline.searches.parts import space as module
-from optimand.offline.searches.parts.settings import SURROGATE, Real, resolve
+from optimand.offline.searches.parts.settings import SURROGATE, real, resolve
 from optimand.offline.searches.parts.space import Space
 from optimand.offline.tasks.base import OfflineData
 
@@ -105,7 +105,7 @@ def test_bounds_that_leave_one_point_leave_one_design():
 def test_settings_come_from_the_preset_and_from_the_caller():
     assert resolve(SURROGATE, "paper", {}).width == 2048
     assert resolve(SURROGATE, "paper", {"width": 7}).width == 7
-    table = {"limit": Real(None, 2.0)}
+    table = {"limit": real(None, 2.0)}
     assert resolve(table, "small", {}).limit is None
     assert resolve(table, "small", {"limit": None}).limit is None
     assert resolve(table, "small", {"limit": 3}).limit == 3.0

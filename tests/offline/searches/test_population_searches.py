@@ -130,7 +130,7 @@ def test_the_best_of_the_data_are_its_best_rows_with_their_values(task):
 def test_random_designs_are_uniform(task):
     found = optimize(task, "random", q=4000, seed=1)
     assert found.fun_pred == pytest.approx(np.full(4000, task.data.y_mean))
-    if task.is_discrete:
+    if task.data.is_discrete:
         shares = np.stack([(found.x == k).mean(axis=0) for k in range(4)])
         assert shares == pytest.approx(0.25, abs=0.03)
     else:

@@ -44,9 +44,6 @@ def test_glorot_weights_and_zero_biases() -> None:
         assert layer.weight.abs().max() <= bound
         assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15)
         assert torch.equal(layer.bias, torch.zeros_like(layer.bias))
-    plain = GaussianMLP(40, 200, 2, init="torch", generator=seeded())
-    assert plain.head.weight.abs().max() <= 1 / math.sqrt(200)
-    assert plain.head.bias.abs().max() > 0
 
 
 def test_weights_depend_on_the_generator_alone() -> None:
@@ -76,8 +73,6 @@ def test_shapes_and_the_mean_alone() -> None:
         ("relu", 0.0),
         ("tanh", math.tanh(-1)),
         ("cos", math.cos(1)),
-        ("softplus", math.log1p(math.exp(-1))),
-        ("elu", math.exp(-1) - 1),
     ],
 )
 def test_activations_by_name(name: str, at_minus_one: float) -> None:
@@ -93,8 +88,6 @@ def test_activations_by_name(name: str, at_minus_one: float) -> None:
         ({"activation": "swosh"}, "activation must be one of"),
         ({"activation": "leaky_relu:steep"}, "slope"),
         ({"activation": ["relu"]}, "one for each of 2 hidden layers"),
-        ({"bounds": (0.2, 0.1)}, "bounds must be"),
-        ({"init": "keras"}, "init must be one of"),
         ({"dropout": 1.0}, "dropout must be"),
     ],
 )

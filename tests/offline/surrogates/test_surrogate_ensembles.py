@@ -36,10 +36,6 @@ def test_predictions_are_combined_as_asked() -> None:
         assert ensemble.predict(x, how).tolist() == [expected] * 3
     assert ensemble.predict(x, "all").shape == (2, 3)
     assert len(ensemble) == 2
-    mean, logstd = ensemble(x)
-    assert mean.tolist() == [2.5] * 3
-    # variance of the mixture: mean of the variances + variance of the means
-    assert torch.allclose((2 * logstd).exp(), torch.full((3,), (0.25 + 1.0) / 2 + 2.25))
 
 
 def test_members_are_fitted_apart_with_their_own_multipliers() -> None:

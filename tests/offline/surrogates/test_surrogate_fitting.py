@@ -131,10 +131,7 @@ def test_other_losses_models_and_optimizers_serve() -> None:
         fit(model, X, Y, epochs=1)
 
 
-def test_weight_decay_and_frozen_parameters() -> None:
-    plain, _ = fitted(epochs=10)
-    decayed, _ = fitted(epochs=10, weight_decay=5.0)
-    assert decayed.norm() < plain.norm()
+def test_frozen_parameters_stay() -> None:
     model = network()
     model.body[0].weight.requires_grad_(False)
     before = model.body[0].weight.clone()

@@ -6,8 +6,8 @@ import pytest
 from optimand.core.validation import OptimandError
 from optimand.offline import OfflineData, OracleLocked, Task, percentile_scores
 from optimand.offline.tasks.arrays import task_from_arrays
+from optimand.offline.tasks.base import worst_part
 from optimand.offline.tasks.encoding import from_logits, ints_to_text, text_to_ints, to_logits
-from optimand.offline.tasks.scoring import worst_part
 
 
 def sequences(n=50, length=6, classes=4, seed=0):
@@ -173,8 +173,7 @@ def test_texts_become_integers_and_back():
 
 def test_a_task_of_arrays_takes_texts_reals_and_no_oracle():
     task = task_from_arrays(["AC", "CC"], [0.0, 1.0], alphabet="AC")
-    assert task.is_discrete
-    assert task.num_classes == 2
+    assert task.data.num_classes == 2
     with pytest.raises(OptimandError, match="has no oracle"):
         task.score([[0, 0]])
     real = task_from_arrays([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], lambda d: d[:, 0], y_max=2.0)

@@ -141,11 +141,11 @@ def test_means_of_repetitions_go_by_their_numbers():
 
 
 def test_learners_are_told_no_means():
-    env = begin(BernoulliBandit([0.1, 0.9], features=np.eye(2), facts={"theta_norm": 1.0}, tell_horizon=False))
+    env = begin(BernoulliBandit([0.1, 0.9], features=np.eye(2), tell_horizon=False))
     spec = env.spec()
     assert (spec.kind, spec.reps, spec.horizon, spec.actions) == ("reward", 4, None, 2)
     assert (spec.features == np.eye(2)).all()
-    assert spec.facts == {"range": (0.0, 1.0), "sigma": 0.5, "theta_norm": 1.0}
+    assert spec.facts == {"range": (0.0, 1.0), "sigma": 0.5}
     assert begin(MAKES["gaussian"]()).spec().facts == {"sigma": 2.0}
     assert begin(MAKES["gaussian"]()).spec().horizon == 60
 

@@ -110,15 +110,6 @@ def test_sword_pp_is_the_plain_loop_of_the_public_code(L):
         last = g[t - 1]
 
 
-def test_sword_pp_may_leave_out_the_step_above_the_upper_end():
-    both = [SwordPP(Ball(1.0, dim=1), 4000, G=1.5, L=1.0, overshoot=overshoot) for overshoot in (True, False)]
-    for learner in both:
-        learner.predict()
-    assert both[0].pool[-1] > 1 / 8 > both[1].pool[-1]
-    assert len(both[0].pool) == 4
-    assert len(both[1].pool) == 3
-
-
 def test_weights_do_not_underflow():
     for learner in (SwordPP(Ball(1.0), 20000, G=1.0, L=1e-4), DynamicOMD(Ball(1.0), 20000, G=1.0, L=1e-4)):
         learner.begin(1, 1)

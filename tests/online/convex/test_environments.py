@@ -10,7 +10,6 @@ from optimand.online.convex import OGD, Ball, Box, OptimisticOMD, SEAEnvironment
 from optimand.online.convex.shifts import (
     SHIFTS,
     Corrupted,
-    RandomOrder,
     clipped_noise,
     clipped_variance,
     mixture,
@@ -246,7 +245,6 @@ def test_points_that_are_not_finite_give_regret_that_is_not():
         (lambda: play(SEAEnvironment("rom", n=10)), OptimandError, "'rom' has 10 losses for 100 rounds"),
         (lambda: play(SEAEnvironment("drift", d=1)), OptimandError, "needs d >= 2"),
         (lambda: play(SEAEnvironment("adversarial", means=np.ones((5, 10)))), OptimandError, "at least 100, 10"),
-        (lambda: RandomOrder(pool=np.ones(3)), ValueError, "pool must be finite, of shape"),
         (lambda: SEAEnvironment("iid").reset(Draws(SeedTree(0), [0]), None), OptimandError, "know the horizon"),
         (lambda: simulate([OGD()], SEAEnvironment("iid"), 5, comparator="best"), ValueError, "comparator must be"),
     ],

@@ -202,15 +202,6 @@ def test_data_sets_that_are_missing_say_so(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())  # it fails before the first run
     with pytest.raises(ValueError, match="data must be one of"):
         problems.data_stream("elec")
-    import importlib.util
-
-    river = problems.data_stream("trump")  # without the package too, as the list of problems does
-    assert river.budget == 500
-    if importlib.util.find_spec("river") is None:
-        with pytest.raises(OptimandError, match="pip install river"):
-            run(river, entry("oco-ogd"))
-    else:
-        assert np.isfinite(run(river, entry("oco-ogd")).last("test", "regret"))
 
 
 def test_every_problem_is_built_without_its_data(monkeypatch, tmp_path):
@@ -220,13 +211,13 @@ def test_every_problem_is_built_without_its_data(monkeypatch, tmp_path):
             assert factory.build().name.startswith(name)
 
 
-@pytest.mark.parametrize("data", [name for name, kept in datasets.PACKAGED.items() if kept.package == "scikit-learn"])
+@pytest.mark.parametrize("data", datasets.PACKAGED)
 def test_streams_of_installed_packages_have_the_rows_that_are_told(data):
     x, y = datasets.packaged(data)
-    kept = datasets.PACKAGED[data]
-    assert len(x) == len(y) == kept.rows
+    _, loss, rows = datasets.PACKAGED[data]
+    assert len(x) == len(y) == rows
     assert np.linalg.norm(x, axis=1).max() == pytest.approx(1)
-    assert (set(y) == {-1.0, 1.0}) == (kept.loss == "logistic")
+    assert (set(y) == {-1.0, 1.0}) == (loss == "logistic")
     recorder = run(problems.data_stream(data), entry("optimistic-omd"), budget=50)
     assert recorder.last("valid", "loss") != recorder.last("test", "loss")
 

@@ -1,6 +1,5 @@
 """Streams of data: order of the rows, regret against brute force, and the reference numbers of the sulfur series."""
 
-import gzip
 import os
 
 import numpy as np
@@ -10,9 +9,10 @@ from scipy.optimize import linprog, minimize
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
 from optimand.online.convex import OGD, Ball, Box, OptimisticOMD, Unconstrained, comparators, datasets, losses
-from optimand.online.convex.streams import RandomDesign, StreamEnvironment
+from optimand.online.convex.streams import StreamEnvironment
 from optimand.online.engine import Draws, simulate
 from optimand.papers.optimistic_omd_sea import tables
+from optimand.papers.optimistic_omd_sea.random_design import RandomDesign
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (60, 3))
@@ -139,16 +139,6 @@ def test_random_design_knows_its_expectation():
     assert gap.mean() == pytest.approx(1.5 * 0.04, abs=4 * gap.std() / 300**0.5)
 
 
-def test_random_design_on_a_box_agrees_with_a_ball_where_neither_binds():
-    env = RandomDesign(d=2, domain=Box(-1.0, 1.0))
-    env.reset(Draws(SeedTree(0), np.arange(3)), 50)
-    for _ in range(50):
-        env.step(np.zeros((3, 2)))
-    slow = env.regret("realised")
-    env.domain = Ball(5.0)
-    np.testing.assert_allclose(slow, env.regret("realised"), atol=1e-6)
-
-
 @pytest.mark.parametrize("make", [lambda: StreamEnvironment(X, Y, order="reshuffled"), lambda: RandomDesign(3)])
 def test_results_do_not_depend_on_blocks(make):
     whole, one = (simulate([OptimisticOMD()], make(), 130, reps=3, block=b, points=5) for b in (3, 1))
@@ -183,20 +173,6 @@ def test_packaged_data_have_bounded_rows():
     assert ((signs > 0) == (classes >= 5)).all()
     for rows in (x, pixels):
         assert np.linalg.norm(rows, axis=1).max() == pytest.approx(1)
-
-
-def test_tables_are_read_in_their_order(tmp_path):
-    path = tmp_path / "table.csv.gz"
-    with gzip.open(path, "wt") as file:
-        file.write("day,name,flag,y\n0,a,True,1\n5,b,False,3\n10,c,True,2\n")
-    x, y = datasets.read_table(path, "y", "squared")
-    assert y.tolist() == [0, 1, 0.5]
-    np.testing.assert_allclose(x * 3**0.5, [[0, 1, 1], [0.5, 0, 1], [1, 1, 1]])
-    assert datasets.read_table(path, "y", "logistic")[1].tolist() == [-1, 1, -1]
-    with pytest.raises(OptimandError, match="no column 'z'"):
-        datasets.read_table(path, "z", "squared")
-    with pytest.raises(OptimandError, match="no columns of numbers"):
-        datasets.read_table(path, "name", "squared")
 
 
 def test_data_that_are_not_there_say_what_to_do(monkeypatch, tmp_path):

@@ -54,12 +54,11 @@ def learner_points(learner, T, scale=1.0):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
 @pytest.mark.parametrize("radius", [None, 0.1])
-@pytest.mark.parametrize("foreach", [True, False, None])
-def test_iterates_are_those_of_the_learner(dtype, tolerance, radius, foreach):
+def test_iterates_are_those_of_the_learner(dtype, tolerance, radius):
     domain = Unconstrained() if radius is None else Ball(radius)
     expected = learner_points(OptimisticOMD(domain, D=0.8, G=3.0), 120)
     params = blocks(dtype)
-    optimizer = OptimisticSGD(params, D=0.8, G=3.0, radius=radius, foreach=foreach)
+    optimizer = OptimisticSGD(params, D=0.8, G=3.0, radius=radius)
     found = run(optimizer, params, range(120), dtype)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
     if radius is not None:
@@ -112,17 +111,6 @@ def test_the_first_step_does_not_depend_on_the_scale_of_the_loss():
     torch.testing.assert_close(ends[0], ends[1])
     torch.testing.assert_close(ends[2], ends[1])
     assert ends[0].norm().item() <= 2 / math.sqrt(5) + 1e-12
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_both_paths_agree_bit_for_bit(dtype):
-    ends = []
-    for foreach in (True, False):
-        params = blocks(dtype)
-        run(OptimisticSGD(params, radius=0.5, foreach=foreach), params, range(20), dtype)
-        ends.append(params)
-    for a, b in zip(*ends, strict=True):
-        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])

@@ -86,14 +86,6 @@ def test_gymnasiums_environments_are_simulated():
     assert len(np.unique(simulate([Pushing()], env, 150, reps=8).extras["Pushing"]["episodes"])) > 1
 
 
-def test_vector_environments_must_begin_anew_in_the_same_step():
-    def vectorised(reps):
-        return gymnasium.make_vec("CartPole-v1", num_envs=reps, vectorization_mode="sync")
-
-    with pytest.raises(OptimandError, match="begin anew in the same step"):
-        simulate([Pushing()], GymEnvironment(cartpole, vectorised=vectorised), 10, reps=2)
-
-
 @pytest.mark.parametrize("env", [BernoulliBandit([0.2, 0.8]), GaussianBandit([0.0, 1.0, 2.0])])
 def test_bandits_pass_gymnasiums_check(env):
     check_env(as_gym(env, 10), skip_render_check=True)

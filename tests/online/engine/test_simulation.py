@@ -208,8 +208,19 @@ def test_a_damaged_checkpoint_is_made_again(tmp_path):
 
 def test_an_edited_class_is_not_confused_with_its_former_self(tmp_path):
     script = """
-        from optimand.online import BernoulliBandit, Learner, simulate
+        from optimand.online import Environment, Feedback, Learner, Spec, simulate
         import numpy as np
+        class Arms(Environment):  # without random numbers, and so without a compiler in every process
+            comparators = ("best-arm",)
+            def reset(self, draws, horizon):
+                self.lost = np.zeros(len(draws.reps))
+            def spec(self):
+                return Spec("reward", len(self.lost), None, 2)
+            def step(self, actions, counts=None):
+                self.lost += np.array([0.4, 0.0])[actions]
+                return Feedback(reward=np.ones(len(self.lost)))
+            def regret(self, comparator):
+                return self.lost.copy()
         class Mine(Learner):
             def reset(self, spec, draws):
                 self.arms = np.full(spec.reps, ARM)
@@ -218,7 +229,7 @@ def test_an_edited_class_is_not_confused_with_its_former_self(tmp_path):
             def update(self, feedback):
                 pass
         if __name__ == "__main__":
-            curves = simulate([Mine()], BernoulliBandit([0.5, 0.9]), 10, reps=2, checkpoint="kept", n_jobs=JOBS)
+            curves = simulate([Mine()], Arms(), 10, reps=2, checkpoint="kept", n_jobs=JOBS)
             print(curves.mean("Mine")[-1])
         """
     found = []

@@ -48,9 +48,9 @@ def test_the_environment_can_be_swept_with_several_learners(tmp_path):
 
 def test_values_that_are_no_numbers_are_named_on_the_axis():
     found = sweep(
-        lambda law: {"klucb": KLUCB(law=law)}, ["bernoulli", "gaussian"], env=ENV, horizon=50, reps=3
+        lambda kind: {"learner": {"ucb": UCB1, "kl": KLUCB}[kind]()}, ["ucb", "kl"], env=ENV, horizon=50, reps=3
     )  # fmt: skip
-    assert [label.get_text() for label in found.plot().get_xticklabels()] == ["bernoulli", "gaussian"]
+    assert [label.get_text() for label in found.plot().get_xticklabels()] == ["ucb", "kl"]
 
 
 def test_a_value_is_passed_as_the_parameter_that_is_named():

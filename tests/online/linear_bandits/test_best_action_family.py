@@ -235,10 +235,9 @@ def test_searches_that_are_cut_off_recommend_what_answered_best():
         assert part < 8  # in units of eps: the best of a part of the actions; all differ by about 20
 
 
-@pytest.mark.parametrize("phases", [False, True])
-def test_least_squares_with_noise_ends_within_its_budget(phases):
+def test_least_squares_with_noise_ends_within_its_budget():
     problem = sparse_actions(d=4, N=100, s=1, noise=0.2, instances=2)
-    recorder = run(problem, entry("g-optimal"), budget=problem.budget, phases=phases)
+    recorder = run(problem, entry("g-optimal"), budget=problem.budget)
     assert recorder.costs["queries"] < problem.budget  # one that were cut off would have used all
     assert curve(recorder)[-1][1] < 3
 
@@ -279,10 +278,10 @@ def test_default_budgets_leave_something_to_choose():
 
 
 def test_no_needle_is_found_in_half_of_the_budget_more_than_half_of_the_times():
-    recorder = run(packing_actions(q=7, s=5, k=2, instances=500), entry("random-queries"), budget=24)
+    recorder = run(packing_actions(q=7, s=5, k=2, instances=250), entry("random-queries"), budget=24)
     # a needle missed costs 5 eps, and 25 of 49 are
     for split in ("valid", "test"):
-        assert curve(recorder, split=split)[-1][1] == pytest.approx(5 * 25 / 49, abs=0.4)
+        assert curve(recorder, split=split)[-1][1] == pytest.approx(5 * 25 / 49, abs=0.5)
 
 
 @pytest.mark.parametrize("text", ["packing-actions:instances=1", "good-features:d=30,N=300,instances=1"])

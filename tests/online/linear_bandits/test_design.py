@@ -133,9 +133,8 @@ def test_amplification_is_infinite_outside_the_span():
     assert found[1] == np.inf
 
 
-@pytest.mark.parametrize("phases", [False, True])
 @pytest.mark.parametrize("kind", ["uniform", "sign", "aimed"])
-def test_search_keeps_its_bound(phases, kind):
+def test_search_keeps_its_bound(kind):
     eps = 0.1
     for seed in range(15):
         rng = np.random.default_rng(seed)
@@ -149,31 +148,28 @@ def test_search_keeps_its_bound(phases, kind):
         }[kind]
         means = linear + errors
         asked = []
-        found = gdesign_search(lambda i, m=means, seen=asked: (seen.extend(i), m[i])[1], Phi, eps, phases=phases)
+        found = gdesign_search(lambda i, m=means, seen=asked: (seen.extend(i), m[i])[1], Phi, eps)
         assert means.max() - means[found.x] <= found.bound * eps + 1e-9
         assert found.nfev == len(asked) == len(set(asked))
-        if not phases:
-            assert found.bound <= 2 * (1 + np.sqrt(2 * d))
+        assert found.bound <= 2 * (1 + np.sqrt(2 * d))
 
 
 def test_exact_linear_rewards_are_solved_exactly():
     Phi = directions(100, 5)
     means = Phi @ np.arange(5.0)
-    for phases in (False, True):
-        found = gdesign_search(lambda i: means[i], Phi, 1e-6, phases=phases)
-        assert found.x == means.argmax()
-        assert found.fun == pytest.approx(means.max())
+    found = gdesign_search(lambda i: means[i], Phi, 1e-6)
+    assert found.x == means.argmax()
+    assert found.fun == pytest.approx(means.max())
 
 
-@pytest.mark.parametrize("phases", [False, True])
-def test_noise_is_averaged_below_the_bound(phases):
+def test_noise_is_averaged_below_the_bound():
     eps, sigma, kept = 0.2, 0.5, 0
     Phi = directions(60, 3)
     for seed in range(30):
         rng = np.random.default_rng(seed)
         means = Phi @ rng.standard_normal(3) + rng.uniform(-eps, eps, 60)
         found = gdesign_search(
-            lambda i, m=means, r=rng: m[i] + sigma * r.standard_normal(len(i)), Phi, eps, noise=sigma, phases=phases
+            lambda i, m=means, r=rng: m[i] + sigma * r.standard_normal(len(i)), Phi, eps, noise=sigma
         )
         kept += means.max() - means[found.x] <= found.bound * eps
     assert kept >= 28
@@ -194,7 +190,7 @@ def test_a_design_can_be_given():
     Phi = directions(80, 4)
     means = Phi @ np.ones(4)
     design = g_optimal_design(Phi)
-    for options in ({}, {"noise": 0.1}, {"phases": True}):
+    for options in ({}, {"noise": 0.1}):
         own = gdesign_search(lambda i: means[i], Phi, 0.1, **options)
         given = gdesign_search(lambda i: means[i], Phi, 0.1, design=design, **options)
         assert (own.x, own.nfev, own.bound) == (given.x, given.nfev, given.bound)
@@ -210,9 +206,6 @@ def test_budget_limits_the_queries():
     assert gdesign_search(lambda i: means[i], Phi, 0.1, n_queries=6).nfev == 6
     noisy = gdesign_search(lambda i: means[i], Phi, 0.01, n_queries=500, noise=1.0)
     assert 500 - noisy.n_actions <= noisy.nfev <= 500
-    phased = gdesign_search(lambda i: means[i], Phi, 0.3, n_queries=10**6, noise=1.0, phases=True)
-    assert phased.phases > 1
-    assert phased.nfev < 10**5
     with pytest.raises(ValueError, match="n_queries must be at least 6"):
         gdesign_search(lambda i: means[i], Phi, 0.1, n_queries=5)
 

@@ -13,7 +13,7 @@ from optimand.online.engine.draws import Draws
 from optimand.online.engine.grid import recording_grid
 from optimand.online.engine.rollout import start
 from optimand.online.engine.simulation import simulate
-from optimand.online.linear_bandits.commit import SearchThenCommit, SparseNetCommit
+from optimand.online.linear_bandits.commit import SparseNetCommit
 from optimand.online.linear_bandits.environment import MisspecifiedLinearEnvironment
 from optimand.online.linear_bandits.linucb import LinTS, LinUCB
 from optimand.online.linear_bandits.phased import PhasedElimination
@@ -34,7 +34,6 @@ LEARNERS = {
     "LinTS": LinTS,
     "PhasedElimination": PhasedElimination,
     "SparseNetCommit": SparseNetCommit,
-    "SearchThenCommit": lambda: SearchThenCommit("regression", n_queries=20),
 }
 
 
@@ -158,52 +157,7 @@ def test_arms_that_features_cannot_tell_apart():
     assert np.isfinite(curves.at("PhasedElimination")).all()
 
 
-@pytest.mark.parametrize("search", ["gdesign", "regression", "net", "cover", "eliminate"])
-def test_committed_arm_is_what_the_search_finds(search):
-    Phi = directions(80, 5)
-    env = MisspecifiedLinearEnvironment(Phi, eps=0.1, noise=0.0, sparsity=1)
-    curves = simulate({"c": SearchThenCommit(search)}, env, 2000, reps=6)
-    means = begun(env, reps=6, horizon=2000).means[:, 0]
-    learner = SearchThenCommit(search)
-    learner.reset(env.spec(), Draws(SeedTree(0), np.arange(6)))
-    for r in range(6):
-        queries = []
-        found = learner._search(lambda i, r=r, seen=queries: (seen.extend(np.asarray(i)), means[r][i])[1])
-        gaps = means[r].max() - means[r]
-        assert curves.extras["c"]["gap"][r] == pytest.approx(gaps[found.x] / 0.1)
-        searching = gaps[queries].sum()
-        assert curves.at("c")[r] == pytest.approx(searching + (2000 - len(queries)) * gaps[found.x])
-
-
-def test_repeated_queries_are_pulled_as_often():
-    asked = []
-
-    def search(query, Phi):
-        first = query(np.array([2, 0, 2, 2]))
-        asked.append(first)
-        second = query(np.array([1]))
-        return type("Found", (), {"x": int(second[0] > 0)})
-
-    env = MisspecifiedLinearEnvironment(np.eye(3), [0.5, -1.0, 0.2], eps=0.0, error="none", noise=0.1)
-    curves = simulate([SearchThenCommit(search)], env, 10, reps=1)
-    assert curves.at("SearchThenCommit")[0] == pytest.approx(3 * 0.3 + 1.5)
-    assert asked[0][0] == asked[0][2] == asked[0][3]
-
-
-def test_searches_that_change_their_mind_are_refused():
-    calls = []
-
-    def search(query, Phi):
-        calls.append(1)
-        return query(np.array([len(calls) % 2]))
-
-    with pytest.raises(OptimandError, match="same questions"):
-        simulate([SearchThenCommit(search)], MisspecifiedLinearEnvironment(np.eye(2)), 10, reps=1)
-
-
 def test_missing_facts_are_named():
-    with pytest.raises(OptimandError, match="'regression' needs eps, s"):
-        simulate([SearchThenCommit("regression")], BernoulliBandit([0.2, 0.4]), 10, reps=1)
     with pytest.raises(OptimandError, match="SparseNetCommit needs s and eps"):
         simulate([SparseNetCommit()], BernoulliBandit([0.2, 0.4]), 10, reps=1)
 
@@ -218,9 +172,8 @@ def test_net_commit_is_within_six_eps():
 def test_long_rows_are_scaled_with_the_parameter():
     Phi = 3 * directions(100, 4)
     env = MisspecifiedLinearEnvironment(Phi, eps=0.3, noise=0.0, sparsity=1)
-    curves = simulate([SparseNetCommit(), SearchThenCommit("eliminate")], env, 500, reps=20)
+    curves = simulate([SparseNetCommit()], env, 500, reps=20)
     assert curves.extras["SparseNetCommit"]["gap"].max() <= 4
-    assert curves.extras["SearchThenCommit"]["gap"].max() <= 5
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -303,7 +256,6 @@ def test_linear_learners_profit_from_features():
         (lambda: PhasedElimination(confidence=1.0), "confidence must be in"),
         (lambda: SparseNetCommit(method="eliminate"), "method must be"),
         (lambda: SparseNetCommit(s=0), "s must be at least 1"),
-        (lambda: SearchThenCommit("grid"), "search must be one of"),
     ],
 )
 def test_bad_arguments_are_named(make, said):

@@ -93,9 +93,8 @@ def test_more_arms_than_trials_can_tell_apart(name, mean):
     """K=50, T=60: the budget ends in the middle of a promotion, and an arm must be left."""
     env = StreamingBandit(np.full(50, mean))
     for rep in range(5):
-        found = run_streaming(LEARNERS[name], env, 60, rep=rep, keep_pulls=True)
+        found = run_streaming(LEARNERS[name], env, 60, rep=rep)
         assert found.regret == 0
-        assert found.pulls.sum() == 60
         assert 0 <= found.arm < 50
 
 
@@ -108,7 +107,6 @@ def test_one_arm_is_committed_to_at_once(name):
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_as_many_trials_as_arms_are_enough_to_end_with_an_arm(name):
     found = run_streaming(LEARNERS[name], StreamingBandit(mix_in(9)), 9)
-    assert found.pulls is None
     assert found.regrets[-1] <= 9
     with pytest.raises(ValueError, match="horizon must be at least the number of arms, 9, got 8"):
         run_streaming(LEARNERS[name], StreamingBandit(mix_in(9)), 8)
@@ -180,7 +178,7 @@ def test_a_run_is_a_repetition_of_the_simulation():
         found = run_streaming(KingEpsBest("fractional"), env, 10**6, seed=9, rep=rep, name="king")
         assert found.regret == curves.at("king")[rep]
         at = int(curves.times[80])
-        assert found.regret_at(at) == pytest.approx(curves.of("king")[rep, 80])
+        assert np.interp(at, found.times, found.regrets) == pytest.approx(curves.of("king")[rep, 80])
 
 
 def test_blocks_and_comparators_do_not_change_what_happens():

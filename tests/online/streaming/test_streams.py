@@ -195,13 +195,11 @@ def test_regret_is_that_of_true_means():
 
 @pytest.mark.parametrize("learner", [UniformExplore(), TowerEpsBest("log"), KingEpsBest(), KingEpsBest("fractional")])
 def test_explored_pulls_and_the_commitment_are_all_trials(learner):
-    found = run_streaming(learner, StreamingBandit(mix_in(40)), 30_000, keep_pulls=True)
-    assert found.pulls.sum() == 30_000
-    assert found.pulls[found.arm] >= 30_000 - found.explored
+    found = run_streaming(learner, StreamingBandit(mix_in(40)), 30_000)
     assert found.times[0] == 0
     assert found.times[-1] == 30_000
     assert found.explored in found.times
-    assert found.regret_at(30_000) == found.regret == found.regrets[-1]
+    assert found.regret == found.regrets[-1]
     assert (np.diff(found.regrets) >= 0).all()
 
 

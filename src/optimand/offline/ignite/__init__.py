@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .baselines import Sensitivity as Sensitivity
     from .baselines import SharpnessAware as SharpnessAware
     from .baselines import WeightDecay as WeightDecay
-    from .choosing import make_regularizer as make_regularizer
+    from .baselines import make_regularizer as make_regularizer
     from .optimizer import IGNITE as IGNITE
     from .sharpness import SurrogateSharpness as SurrogateSharpness
 

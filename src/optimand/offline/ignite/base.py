@@ -45,11 +45,10 @@ class Regularizer:
 
     Args:
         model: a torch module, also within DistributedDataParallel.
-        predict: from inputs to mean predictions, any shape; the default is ``mean_of(model(x))``.
-        mean_of: from the model's output to the mean prediction; by default the output, or the first of several.
+        predict: from inputs to mean predictions, any shape; the default is the model's output, or the first of several.
         params: the parameters that are perturbed and penalized; by default all that require a gradient.
-        process_group: the processes over which gradients are averaged; by default those of a model within
-            DistributedDataParallel, and none for any other.
+
+    Gradients are averaged over the processes of a model within DistributedDataParallel.
     """
 
     uses_loss = False
@@ -63,22 +62,16 @@ class Regularizer:
         model: nn.Module,
         predict: Callable[[Any], Tensor] | None = None,
         *,
-        mean_of: Callable[[Any], Tensor] = first_output,
         params: Iterable[Tensor] | None = None,
-        process_group: Any = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-        for name, function in (("predict", predict), ("mean_of", mean_of)):
-            if function is not None and not callable(function):
-                raise TypeError(f"{name} must be callable, got {function!r}")
-        if process_group is None and isinstance(model, nn.parallel.DistributedDataParallel):
-            process_group = model.process_group
+        if predict is not None and not callable(predict):
+            raise TypeError(f"predict must be callable, got {predict!r}")
         self.model = plain_module(model)
         self.forward = model
         self.predict = predict
-        self.mean_of = mean_of
-        self.process_group = process_group
+        self.process_group = model.process_group if isinstance(model, nn.parallel.DistributedDataParallel) else None
         self._chosen = None if params is None else list(params)
         self.lam = 0.0
         self.norm = float("nan")
@@ -111,7 +104,7 @@ class Regularizer:
 
     def mean(self, x: Any) -> Tensor:
         """The mean prediction averaged over the batch, a scalar: G in the paper."""
-        predicted = self.predict(x) if self.predict is not None else self.mean_of(self.model(x))
+        predicted = self.predict(x) if self.predict is not None else first_output(self.model(x))
         return self._scalar(predicted)
 
     def _scalar(self, predicted: Tensor) -> Tensor:

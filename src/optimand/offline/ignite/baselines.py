@@ -1,4 +1,4 @@
-"""Regularizers that IGNITE is compared to: of the loss's sharpness, of predictions under random moves, of weights.
+"""Regularizers by name, and those that IGNITE is compared to: of the loss, of random moves, of weights.
 
 * SAM: the gradient of the loss at beta + rho grad L / |grad L| (Foret et al., ICLR 2021, arXiv 2010.01412).
 * The norm of the loss's gradient as a penalty, by a forward difference (Zhao et al., ICML 2022, arXiv 2202.03599).
@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from optimand.core.seeds import SeedTree
-from optimand.core.validation import OptimandError, check_int, check_number
+from optimand.core.validation import OptimandError, check_choice, check_int, check_number
 
 from .base import Loss, Regularizer, added_to
 from .perturbation import global_norm, moved
-from .sharpness import TINY
+from .sharpness import TINY, SurrogateSharpness
 
 Predict = Callable[[Any], Tensor]
 
@@ -64,7 +64,7 @@ class SharpnessAware(_OnLoss):
         model: the surrogate.
         predict: not used; there so that regularizers are interchangeable.
         rho: the radius, above 0.
-        options: ``params`` and ``process_group`` of :class:`Regularizer`.
+        options: ``params`` of :class:`Regularizer`.
     """
 
     def __init__(self, model: nn.Module, predict: Predict | None = None, *, rho: float = 0.05, **options: Any) -> None:
@@ -87,7 +87,7 @@ class GradientNorm(_OnLoss):
         predict: not used; there so that regularizers are interchangeable.
         lam: weight of the penalty, at least 0.
         r: length of the difference's step, above 0.
-        options: ``params`` and ``process_group`` of :class:`Regularizer`.
+        options: ``params`` of :class:`Regularizer`.
     """
 
     def __init__(
@@ -247,3 +247,46 @@ CLASSES: dict[str, type[Regularizer]] = {
     "sensitivity": Sensitivity,
     "weight-decay": WeightDecay,
 }
+KINDS = ("adaptive", "fixed", *CLASSES)
+
+FIXED: dict[str, Any] = {"lam": 1e-2, "rho": 0.2, "r": 0.2, "adaptive": False}
+"""IGNITE-2 as the authors run it."""
+
+
+def make_regularizer(
+    kind: str | None,
+    model: nn.Module,
+    predict: Predict | None = None,
+    **options: Any,
+) -> Regularizer | None:
+    """The regularizer of a name, with the authors' settings unless others are given.
+
+    Args:
+        kind: ``adaptive``: IGNITE; ``fixed``: IGNITE-2; ``sam``: sharpness-aware minimization of the loss;
+            ``gradient-norm``: penalty on the norm of the loss's gradient; ``sensitivity``: BOSS, the change of
+            predictions under random perturbations of the parameters; ``weight-decay``; None: no regularizer.
+        model: the surrogate.
+        predict: from a batch to mean predictions; the default is the model's output, or the first of several.
+        options: arguments of the regularizer's class.
+
+    Returns:
+        A :class:`Regularizer`, or None for None.
+
+    Raises:
+        ValueError: an unknown kind, or a number out of range.
+
+    Example:
+        >>> import torch
+        >>> make_regularizer("fixed", torch.nn.Linear(2, 1)).rho
+        0.2
+        >>> make_regularizer(None, torch.nn.Linear(2, 1)) is None
+        True
+    """
+    if kind is None or kind == "none":
+        return None
+    check_choice("kind", kind, KINDS)
+    if kind == "adaptive":
+        return SurrogateSharpness(model, predict=predict, **options)
+    if kind == "fixed":
+        return SurrogateSharpness(model, predict=predict, **{**FIXED, **options})
+    return CLASSES[kind](model, predict=predict, **options)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from optimand.core.validation import check_choice
 
 from .base import Regularizer
-from .choosing import KINDS, make_regularizer
+from .baselines import KINDS, make_regularizer
 
 
 class IGNITE(torch.optim.Optimizer):

@@ -41,11 +41,8 @@ class SurrogateSharpness(Regularizer):
         eta: step size of the multiplier, at least 0.
         adaptive: whether the multiplier follows the constraint (IGNITE) or is fixed (IGNITE-2).
         project: keep an adaptive multiplier at least 0; False as the authors' code does.
-        predict: from a batch to mean predictions; the default is ``mean_of(model(x))``.
-        mean_of: from the model's output to the mean prediction; by default the output, or the first of several.
+        predict: from a batch to mean predictions; the default is the model's output, or the first of several.
         params: the parameters that are perturbed and penalized; by default all that require a gradient.
-        process_group: processes over which grad G is averaged before it is normalized; by default those of a model
-            within DistributedDataParallel.
 
     Raises:
         ValueError: a number is NaN or out of range.
@@ -78,11 +75,9 @@ class SurrogateSharpness(Regularizer):
         project: bool = True,
         predict: Callable[[Any], Tensor] | None = None,
         *,
-        mean_of: Callable[[Any], Tensor] = first_output,
         params: Iterable[Tensor] | None = None,
-        process_group: Any = None,
     ) -> None:
-        super().__init__(model, predict, mean_of=mean_of, params=params, process_group=process_group)
+        super().__init__(model, predict, params=params)
         self.rho = check_number("rho", rho, low=0.0, high_open=True)
         self.r = check_number("r", r, low=0.0, low_open=True, high_open=True)
         self.eps = check_number("eps", eps, low=0.0, high_open=True)
@@ -123,7 +118,7 @@ class SurrogateSharpness(Regularizer):
         start = self.sealed().state()
         output = self.forward(x)
         loss = loss_of(output)
-        mean = self._scalar(self.mean_of(output))
+        mean = self._scalar(first_output(output))
         gradients: list[Tensor | None] = list(torch.autograd.grad(mean, params, retain_graph=True, allow_unused=True))
         loss.backward()
         del output, mean

@@ -13,22 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .parts.packages import need
-from .parts.search import Job, Proposal, search
-from .parts.settings import BOOTSTRAPS, Option, Real, Table, Whole
+from .parts.search import Job, Proposal, need, search
+from .parts.settings import BOOTSTRAPS, Table, option, real, whole
 
 BO_QEI: Table = {
     **BOOTSTRAPS,
-    "rows": Whole(128, 500, low=2, high=2000),
-    "gp_noise": Real(0.1, 0.1, low_open=True),
-    "batch_size": Whole(16, 32),
-    "iterations": Whole(8, 10, low=0),
-    "restarts": Whole(2, 10),
-    "raw_samples": Whole(16, 128),
-    "mc_samples": Whole(32, 128),
-    "maxiter": Whole(20, 200),
+    "rows": whole(128, 500, low=2, high=2000),
+    "gp_noise": real(0.1, 0.1, low_open=True),
+    "batch_size": whole(16, 32),
+    "iterations": whole(8, 10, low=0),
+    "restarts": whole(2, 10),
+    "raw_samples": whole(16, 128),
+    "mc_samples": whole(32, 128),
+    "maxiter": whole(20, 200),
     # The logarithm of the improvement has the same maximum and gradients that do not vanish.
-    "acquisition": Option("log-ei", "ei", ("log-ei", "ei")),
+    "acquisition": option("log-ei", "ei", ("log-ei", "ei")),
 }
 
 
@@ -75,32 +74,26 @@ def bo_qei(job: Job) -> Proposal:
 
 def _next_batch(job: Job, x: Tensor, y: Tensor, bounds: Tensor, step: int) -> Tensor:
     """The batch with the greatest expected improvement that the optimizer finds."""
-    acquisition: Any = need("botorch", "botorch.acquisition")
-    models: Any = need("botorch", "botorch.models")
-    transforms: Any = need("botorch", "botorch.models.transforms")
-    sampling: Any = need("botorch", "botorch.sampling")
-    optim: Any = need("botorch", "botorch.optim")
-    fitting: Any = need("botorch", "botorch.fit")
+    botorch: Any = need("botorch")
     gpytorch: Any = need("gpytorch")
     s = job.s
-    model = models.SingleTaskGP(
+    model = botorch.models.SingleTaskGP(
         x,
         y[:, None],
         train_Yvar=torch.full((len(y), 1), s.gp_noise**2, dtype=torch.float64),
-        input_transform=transforms.Normalize(x.shape[1], bounds=bounds),
-        outcome_transform=transforms.Standardize(1),
+        input_transform=botorch.models.transforms.Normalize(x.shape[1], bounds=bounds),
+        outcome_transform=botorch.models.transforms.Standardize(1),
     )
     likelihood = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
-    fitting.fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": s.maxiter}})
-    sampler = sampling.SobolQMCNormalSampler(torch.Size([s.mc_samples]), seed=job.integer("sobol", step))
+    botorch.fit.fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": s.maxiter}})
+    sampler = botorch.sampling.SobolQMCNormalSampler(torch.Size([s.mc_samples]), seed=job.integer("sobol", step))
     kind = "qLogExpectedImprovement" if s.acquisition == "log-ei" else "qExpectedImprovement"
-    found, _ = optim.optimize_acqf(
-        getattr(acquisition, kind)(model, best_f=y.max(), sampler=sampler),
+    found, _ = botorch.optim.optimize_acqf(
+        getattr(botorch.acquisition, kind)(model, best_f=y.max(), sampler=sampler),
         bounds=bounds,
         q=min(s.batch_size, job.q),
         num_restarts=s.restarts,
         raw_samples=s.raw_samples,
         options={"maxiter": s.maxiter, "batch_limit": s.restarts, "seed": job.integer("restarts", step)},
     )
-    out: Tensor = found.detach()
-    return out
+    return torch.as_tensor(found.detach())

@@ -17,20 +17,20 @@ from torch import Tensor
 
 from .parts.networks import VAE
 from .parts.search import Job, Proposal, search
-from .parts.settings import BOOTSTRAPS, Real, Table, Whole
+from .parts.settings import BOOTSTRAPS, Table, real, whole
 
 CBAS: Table = {
     **BOOTSTRAPS,
-    "latent": Whole(16, 32),
-    "vae_width": Whole(128, 256),
-    "vae_lr": Real(1e-3, 3e-4, low_open=True),
-    "beta": Real(1.0, 1.0),
-    "offline_epochs": Whole(10, 200),
-    "online_epochs": Whole(5, 10),
-    "iterations": Whole(20, 20, low=0),
-    "samples": Whole(1280, 1280, low=2),
-    "percentile": Real(80.0, 80.0, high=100.0),
-    "power": Real(0.2, 0.2, high=1.0 + 1e-12),
+    "latent": whole(16, 32),
+    "vae_width": whole(128, 256),
+    "vae_lr": real(1e-3, 3e-4, low_open=True),
+    "beta": real(1.0, 1.0),
+    "offline_epochs": whole(10, 200),
+    "online_epochs": whole(5, 10),
+    "iterations": whole(20, 20, low=0),
+    "samples": whole(1280, 1280, low=2),
+    "percentile": real(80.0, 80.0, high=100.0),
+    "power": real(0.2, 0.2, high=1.0 + 1e-12),
 }
 
 

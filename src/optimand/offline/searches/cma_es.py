@@ -13,18 +13,17 @@ import numpy as np
 import torch
 
 from .parts.fitting import Predictor
-from .parts.packages import need
-from .parts.search import Job, Proposal, search
-from .parts.settings import BOOTSTRAPS, Real, Table, Whole
+from .parts.search import Job, Proposal, need, search
+from .parts.settings import BOOTSTRAPS, Table, real, whole
 from .parts.space import Designs
 
 CMA_ES: Table = {
     **BOOTSTRAPS,
-    "sigma": Real(0.5, 0.5, low_open=True),
-    "steps": Whole(40, 100),
+    "sigma": real(0.5, 0.5, low_open=True),
+    "steps": whole(40, 100),
     # None of these is more than q.
-    "runs": Whole(16, 128),
-    "full_up_to": Whole(200, 200, low=0),
+    "runs": whole(16, 128),
+    "full_up_to": whole(200, 200, low=0),
 }
 
 

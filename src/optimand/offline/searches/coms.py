@@ -23,22 +23,22 @@ from ..surrogates.fitting import GRADIENT_ROWS, KERAS_EPS, gradient_norm, multip
 from ..surrogates.mlp import GaussianMLP
 from .parts.fitting import VALIDATION, Predictor, new_model, regularizer
 from .parts.search import Job, Proposal, search
-from .parts.settings import SURROGATE, Real, Table, Whole
+from .parts.settings import SURROGATE, Table, real, whole
 
 COMS: Table = {
     **{name: value for name, value in SURROGATE.items() if name != "members"},
-    "width": Whole(256, 2048),
-    "epochs": Whole(4, 2),
-    "lr": Real(3e-4, 3e-4, low_open=True),
-    "alpha": Real(0.1, 0.1, low_open=True),
-    "alpha_lr": Real(0.01, 0.01),
+    "width": whole(256, 2048),
+    "epochs": whole(4, 2),
+    "lr": real(3e-4, 3e-4, low_open=True),
+    "alpha": real(0.1, 0.1, low_open=True),
+    "alpha_lr": real(0.01, 0.01),
     # None: 2 for discrete designs, 0.5 for continuous ones.
-    "limit": Real(None, None),
-    "particle_lr": Real(None, None, low_open=True),
-    "particle_steps": Whole(10, 50),
+    "limit": real(None, None),
+    "particle_lr": real(None, None, low_open=True),
+    "particle_steps": whole(10, 50),
     # Rows of a batch that are moved; never more than the batch has.
-    "particles": Whole(32, 128),
-    "steps": Whole(50, 50, low=0),
+    "particles": whole(32, 128),
+    "steps": whole(50, 50, low=0),
 }
 
 

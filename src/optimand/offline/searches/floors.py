@@ -19,8 +19,7 @@ def random_designs(job: Job) -> Proposal:
     found = space.random(job.q, rng)
     if job.unique:
         found = space.complete(found, job.q, rng)
-    distinct = len(space.first_distinct(found))
-    return Proposal(found, np.full(job.q, space.data.y_mean), job.history, job.reports, job.name, distinct)
+    return job.proposal(found, np.full(job.q, space.data.y_mean))
 
 
 @search("best-of-data", {}, learns=False)
@@ -38,6 +37,4 @@ def best_of_data(job: Job) -> Proposal:
                 f"q must be at most the number of distinct offline designs, {len(order)}, when unique=True, got {job.q}"
             )
     rows = np.resize(order, job.q)
-    found = data.x[rows]
-    distinct = len(job.space.first_distinct(found))
-    return Proposal(found, data.y[rows].copy(), job.history, job.reports, job.name, distinct)
+    return job.proposal(data.x[rows], data.y[rows].copy())

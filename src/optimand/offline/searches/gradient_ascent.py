@@ -14,15 +14,15 @@ import math
 import torch
 
 from .parts.search import Job, Proposal, search
-from .parts.settings import SURROGATE, Option, Real, Table, Whole
+from .parts.settings import SURROGATE, Table, option, real, whole
 
-ASCENT: Table = {**SURROGATE, "steps": Whole(200, 200, low=0), "eta": Real(0.01, 0.01, low_open=True)}
+ASCENT: Table = {**SURROGATE, "steps": whole(200, 200, low=0), "eta": real(0.01, 0.01, low_open=True)}
 ENSEMBLE: Table = {
     **ASCENT,
-    "width": Whole(128, 2048),
-    "epochs": Whole(6, 100),
-    "members": Whole(3, 5),
-    "activations": Option("same", "same", ("same", "mixed")),
+    "width": whole(128, 2048),
+    "epochs": whole(6, 100),
+    "members": whole(3, 5),
+    "activations": option("same", "same", ("same", "mixed")),
 }
 
 

@@ -18,30 +18,30 @@ from torch import Tensor
 
 from .parts.networks import Critic, Generator, features, relaxed
 from .parts.search import Job, Proposal, search
-from .parts.settings import SURROGATE, Real, Table, Whole
+from .parts.settings import SURROGATE, Table, real, whole
 
 MINS: Table = {
     **SURROGATE,
-    "depth": Whole(1, 1),
-    "width": Whole(256, 1024),
-    "epochs": Whole(8, 100),
-    "lr": Real(1e-3, 1e-3, low_open=True),
-    "latent": Whole(32, 32),
-    "gan_width": Whole(256, 1024),
-    "gan_epochs": Whole(5, 200),
-    "gan_lr": Real(2e-4, 2e-4, low_open=True),
-    "penalty": Real(10.0, 10.0),
+    "depth": whole(1, 1),
+    "width": whole(256, 1024),
+    "epochs": whole(8, 100),
+    "lr": real(1e-3, 1e-3, low_open=True),
+    "latent": whole(32, 32),
+    "gan_width": whole(256, 1024),
+    "gan_epochs": whole(5, 200),
+    "gan_lr": real(2e-4, 2e-4, low_open=True),
+    "penalty": real(10.0, 10.0),
     # Steps of the critic for each of the generator.
-    "critic_steps": Whole(4, 10),
-    "keep": Real(0.99, 0.99, low=0.5, high=1.0),
-    "first_temperature": Real(5.0, 5.0, low_open=True),
-    "last_temperature": Real(1.0, 1.0, low_open=True),
-    "bins": Whole(20, 20),
+    "critic_steps": whole(4, 10),
+    "keep": real(0.99, 0.99, low=0.5, high=1.0),
+    "first_temperature": real(5.0, 5.0, low_open=True),
+    "last_temperature": real(1.0, 1.0, low_open=True),
+    "bins": whole(20, 20),
     # None: the distance from the best value to the 90th percentile.
-    "tau": Real(None, 0.1, low_open=True),
+    "tau": real(None, 0.1, low_open=True),
     # Standard deviations above the best offline value that the generator is asked for.
-    "margin": Real(0.0, 0.0),
-    "pool": Whole(8, 1),
+    "margin": real(0.0, 0.0),
+    "pool": whole(8, 1),
 }
 
 

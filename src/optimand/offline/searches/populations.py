@@ -10,18 +10,18 @@ import numpy as np
 
 from .parts.fitting import Predictor
 from .parts.search import Job, Proposal, search
-from .parts.settings import SURROGATE, Real, Table, Whole
+from .parts.settings import SURROGATE, Table, real, whole
 from .parts.space import MOST_NEIGHBOURS, Designs
 
-LOCAL: Table = {**SURROGATE, "steps": Whole(32, 128, low=0), "reach": Real(0.2, 0.2, low_open=True)}
+LOCAL: Table = {**SURROGATE, "steps": whole(32, 128, low=0), "reach": real(0.2, 0.2, low_open=True)}
 EVOLUTION: Table = {
     **SURROGATE,
-    "steps": Whole(50, 200, low=0),
-    "population": Whole(256, 1024, low=2),
+    "steps": whole(50, 200, low=0),
+    "population": whole(256, 1024, low=2),
     # Expected number of positions that a mutation changes; for coordinates, the deviation of its noise is ``reach``.
-    "mutations": Real(1.0, 1.0, low_open=True),
-    "reach": Real(0.2, 0.2, low_open=True),
-    "crossover": Real(0.5, 0.5, low=0.0, high=1.0 + 1e-12),
+    "mutations": real(1.0, 1.0, low_open=True),
+    "reach": real(0.2, 0.2, low_open=True),
+    "crossover": real(0.5, 0.5, low=0.0, high=1.0 + 1e-12),
 }
 
 

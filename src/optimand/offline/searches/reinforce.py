@@ -10,13 +10,13 @@ from __future__ import annotations
 import torch
 
 from .parts.search import Job, Proposal, search
-from .parts.settings import BOOTSTRAPS, Real, Table, Whole
+from .parts.settings import BOOTSTRAPS, Table, real, whole
 
 REINFORCE: Table = {
     **BOOTSTRAPS,
-    "steps": Whole(200, 200),
-    "samples": Whole(256, 256, low=2),
-    "search_lr": Real(0.01, 0.01, low_open=True),
+    "steps": whole(200, 200),
+    "samples": whole(256, 256, low=2),
+    "search_lr": real(0.01, 0.01, low_open=True),
 }
 
 

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from .ensembles import Ensemble as Ensemble
     from .ensembles import fit_ensemble as fit_ensemble
     from .fitting import FitReport as FitReport
+    from .fitting import Standardizer as Standardizer
     from .fitting import fit as fit
     from .fitting import gradient_norm as gradient_norm
     from .fitting import rmse as rmse
     from .mlp import GaussianMLP as GaussianMLP
     from .mlp import gaussian_nll as gaussian_nll
     from .mlp import make_activation as make_activation
-    from .scaling import Standardizer as Standardizer
 
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)

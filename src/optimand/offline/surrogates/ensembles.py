@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from optimand.core.validation import check_choice
 
-from ..ignite.base import first_output
-from .fitting import FitReport, fit
+from ..ignite.base import Regularizer, first_output
+from .fitting import FitReport, checked, fit
 
 HOW: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda stacked: stacked.mean(dim=0),
@@ -49,18 +49,6 @@ class Ensemble(nn.Module):
         check_choice("how", how, HOW)
         return HOW[how](torch.stack([first_output(member(x)) for member in self.members]))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of the members' mixture, each (n,).
-
-        Members that give no log standard deviation count as certain: then only their disagreement is left.
-        """
-        outputs = [member(x) for member in self.members]
-        means = torch.stack([first_output(output) for output in outputs])
-        variance = means.var(dim=0, unbiased=False)
-        if all(isinstance(output, tuple) for output in outputs):
-            variance = variance + torch.stack([(2.0 * output[1]).exp() for output in outputs]).mean(dim=0)
-        return means.mean(dim=0), 0.5 * torch.log(variance.clamp_min(1e-12))
-
 
 def fit_ensemble(
     ensemble: Ensemble,
@@ -86,9 +74,6 @@ def fit_ensemble(
     Returns:
         A report for each member.
     """
-    from ..ignite.base import Regularizer
-    from .scaling import checked
-
     if isinstance(ignite, Regularizer):
         raise TypeError("ignite must be a kind or a function that makes a regularizer: each member needs its own")
     generator = generator if generator is not None else torch.Generator().manual_seed(0)

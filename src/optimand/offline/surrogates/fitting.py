@@ -14,16 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from optimand.core.validation import OptimandError, check_choice, check_int, check_number
 
 from ..ignite.base import Regularizer, first_output
-from ..ignite.choosing import make_regularizer
+from ..ignite.baselines import make_regularizer
 from ..ignite.perturbation import global_norm
 from .mlp import gaussian_nll
-from .scaling import checked
 
 KERAS_EPS = 1e-7
 GRADIENT_ROWS = 2000
@@ -73,7 +73,7 @@ def fit(
     loss: str | Callable[[Any, Tensor], Tensor] = "nll",
     validation: int = 200,
     keep: str = "last",
-    weight_decay: float = 0.0,
+    on_epoch: Callable[[int], None] | None = None,
     optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
 ) -> FitReport:
     """Fit ``model`` in place to rows that are standardized already.
@@ -93,8 +93,8 @@ def fit(
         loss: ``nll`` (Gaussian), ``mse``, or a function of the model's output and targets.
         validation: rows that are held out, at least 0; at most a fifth of all rows is taken.
         keep: ``last`` or ``best``: the weights of which epoch remain, by the held-out error.
-        weight_decay: decoupled weight decay of Adam, at least 0.
-        optimizer: makes another optimizer from the parameters; ``lr`` and ``weight_decay`` are not used.
+        on_epoch: called with the number of every epoch that ended, from 1 on.
+        optimizer: makes another optimizer from the parameters; ``lr`` is not used.
 
     Returns:
         A :class:`FitReport`.
@@ -117,25 +117,48 @@ def fit(
     check_choice("keep", keep, ["last", "best"])
     loss_fn = _loss(loss)
     generator = generator if generator is not None else torch.Generator().manual_seed(0)
-    train, held = _split(x, y, check_int("validation", validation, low=0), generator, model)
-    if optimizer is None:
-        optimizer = _adam(lr, weight_decay)
-    steps_with = optimizer([p for p in model.parameters() if p.requires_grad])
+    (x, y), held = _split(x, y, check_int("validation", validation, low=0), generator, model)
+    steps_with = (optimizer or _adam(lr))([p for p in model.parameters() if p.requires_grad])
     regularizer = _regularizer(ignite, model)
 
-    run = _Run(model, loss_fn, regularizer, steps_with, generator, batch, noise)
     history: list[dict[str, float]] = []
-    best, kept = math.inf, None
+    best, kept, steps, seconds = math.inf, None, 0, 0.0
     for epoch in range(1, epochs + 1):
-        train_loss = run.epoch(*train)
+        begin = time.perf_counter()
+        model.train()
+        losses = []
+        order = torch.randperm(len(y), generator=generator)
+        for clean, targets in zip(x[order].split(batch), y[order].split(batch), strict=True):
+            inputs = clean
+            if noise:
+                inputs = clean + noise * torch.randn(clean.shape, generator=generator, dtype=x.dtype).to(x.device)
+
+            def of_output(output: Any, targets: Tensor = targets) -> Tensor:
+                return loss_fn(output, targets)
+
+            steps_with.zero_grad(set_to_none=True)
+            if regularizer is None:
+                found = of_output(model(inputs))
+                found.backward()
+            else:
+                found = regularizer.backward(clean, of_output, inputs)
+            steps_with.step()
+            losses.append(found.detach())
+        steps += len(losses)
+        seconds += time.perf_counter() - begin
+        train_loss = float(torch.stack(losses).mean())
+        if not math.isfinite(train_loss):
+            raise FloatingPointError(f"the loss is {train_loss} after {steps} steps: lower the learning rate")
         error = rmse(model, *held) if len(held[1]) else math.nan
         history.append({"epoch": epoch, "train_loss": train_loss, "val_rmse": error, **multiplier(regularizer)})
         if keep == "best" and error < best:
             best, kept = error, copy.deepcopy(model.state_dict())
+        if on_epoch is not None:
+            on_epoch(epoch)
     if kept is not None:
         model.load_state_dict(kept)
-    norm = gradient_norm(model, train[0][:GRADIENT_ROWS])
-    return report_of(history, norm, run.steps, run.seconds, val_rmse=error if kept is None else best)
+    norm = gradient_norm(model, x[:GRADIENT_ROWS])
+    return report_of(history, norm, steps, seconds, val_rmse=error if kept is None else best)
 
 
 def multiplier(regularizer: Regularizer | None) -> dict[str, float]:
@@ -166,54 +189,6 @@ def report_of(
     )
 
 
-class _Run:
-    """The epochs of one fit."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        loss: Callable[[Any, Tensor], Tensor],
-        regularizer: Regularizer | None,
-        optimizer: torch.optim.Optimizer,
-        generator: torch.Generator,
-        batch: int,
-        noise: float,
-    ) -> None:
-        self.model, self.loss, self.regularizer, self.optimizer = model, loss, regularizer, optimizer
-        self.generator, self.batch, self.noise = generator, batch, noise
-        self.steps, self.seconds = 0, 0.0
-
-    def epoch(self, x: Tensor, y: Tensor) -> float:
-        """One pass over the rows; returns the mean loss of its minibatches."""
-        begin = time.perf_counter()
-        self.model.train()
-        order = torch.randperm(len(y), generator=self.generator)
-        x, y = x[order], y[order]
-        losses = [
-            self.step(x[start : start + self.batch], y[start : start + self.batch])
-            for start in range(0, len(y), self.batch)
-        ]
-        self.seconds += time.perf_counter() - begin
-        mean = float(torch.stack(losses).mean())
-        if not math.isfinite(mean):
-            raise FloatingPointError(f"the loss is {mean} after {self.steps} steps: lower the learning rate")
-        return mean
-
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
-        inputs = x
-        if self.noise:
-            inputs = x + self.noise * torch.randn(x.shape, generator=self.generator, dtype=x.dtype).to(x.device)
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.regularizer is None:
-            loss = self.loss(self.model(inputs), y)
-            loss.backward()
-        else:
-            loss = self.regularizer.backward(x, lambda output: self.loss(output, y), inputs)
-        self.optimizer.step()
-        self.steps += 1
-        return loss.detach()
-
-
 def rmse(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Root mean square error of the mean prediction, in evaluation mode; the model's mode is kept."""
     training = model.training
@@ -236,13 +211,12 @@ def gradient_norm(model: nn.Module, x: Tensor, predict: Callable[[Tensor], Tenso
     return global_norm([g for g in found if g is not None])
 
 
-def _adam(lr: float, decay: float) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
-    kind = torch.optim.AdamW if decay else torch.optim.Adam
-
+def _adam(lr: float) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
     def make(params: list[nn.Parameter]) -> torch.optim.Optimizer:
         # One pass over the states instead of ten: a sixth of a small network's step.
-        fused = all(p.device.type in ("cpu", "cuda") for p in params)
-        return kind(params, lr=lr, eps=KERAS_EPS, weight_decay=decay, fused=fused)
+        return torch.optim.Adam(
+            params, lr=lr, eps=KERAS_EPS, fused=all(p.device.type in ("cpu", "cuda") for p in params)
+        )
 
     return make
 
@@ -288,3 +262,50 @@ def _split(
     held = min(validation, len(y) // 5)
     first, rest = order[:held], order[held:]
     return (x[rest], y[rest]), (x[first], y[first])
+
+
+def checked(name: str, values: Any) -> Tensor:
+    """Numbers as a tensor, float32 unless they are float64 tensors; OptimandError where one is not finite."""
+    given = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values), dtype=torch.float32)
+    tensor = given if given.is_floating_point() else given.float()
+    finite = torch.isfinite(tensor)
+    if not bool(finite.all()):
+        rows = torch.nonzero(~finite)[:, 0] if tensor.ndim else torch.zeros(1, dtype=torch.int64)
+        raise OptimandError(
+            f"{name} has {int((~finite).sum())} values that are not finite, the first in row {int(rows[0])}; "
+            "leave such rows out"
+        )
+    return tensor
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """Column-wise (values - center) / scale; a constant column has scale 1.
+
+    Example:
+        >>> scaler = Standardizer.of(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
+        >>> scaler(torch.tensor([[2.0, 6.0]])).tolist(), scaler.back(torch.tensor([[1.0, 0.0]])).tolist()
+        ([[0.0, 1.0]], [[3.0, 5.0]])
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, values: Any) -> Standardizer:
+        """From the rows of ``values``, (n,) or (n, d); the standard deviation divides by n."""
+        rows = checked("values", values)
+        if len(rows) == 0:
+            raise ValueError("values must have at least one row, got none")
+        scale = rows.std(dim=0, unbiased=False)
+        # Rounding leaves a constant column a deviation that is tiny but not 0.
+        flat = scale <= 1e-6 * rows.abs().amax(dim=0)
+        return cls(rows.mean(dim=0), torch.where(flat, torch.ones_like(scale), scale))
+
+    def __call__(self, values: Any) -> Tensor:
+        """Standardized values."""
+        return (torch.as_tensor(values, dtype=self.center.dtype) - self.center) / self.scale
+
+    def back(self, values: Tensor) -> Tensor:
+        """The values that were standardized."""
+        return values * self.scale + self.center

@@ -16,15 +16,6 @@ from torch.nn.functional import softplus
 
 from optimand.core.validation import check_choice, check_int
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "elu": nn.ELU,
-    "softplus": nn.Softplus,
-}
-
 
 class Cosine(nn.Module):
     """The cosine as an activation."""
@@ -33,8 +24,11 @@ class Cosine(nn.Module):
         return torch.cos(x)
 
 
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "cos": Cosine}
+
+
 def make_activation(name: str) -> nn.Module:
-    """An activation by name: ``leaky_relu:SLOPE``, ``cos``, ``relu``, ``tanh``, ``gelu``, ``silu``, ``elu``, ...
+    """An activation by name: ``leaky_relu:SLOPE``, ``cos``, ``relu`` or ``tanh``.
 
     Example:
         >>> make_activation("leaky_relu:0.3")
@@ -46,8 +40,8 @@ def make_activation(name: str) -> nn.Module:
             return nn.LeakyReLU(float(parameter or 0.3))
         except ValueError as error:
             raise ValueError(f"activation must name a slope after leaky_relu:, got {name!r}") from error
-    check_choice("activation", name, ["leaky_relu:SLOPE", "cos", *ACTIVATIONS])
-    return Cosine() if kind == "cos" else ACTIVATIONS[kind]()
+    check_choice("activation", name, ["leaky_relu:SLOPE", *ACTIVATIONS])
+    return ACTIVATIONS[kind]()
 
 
 class GaussianMLP(nn.Module):
@@ -58,8 +52,6 @@ class GaussianMLP(nn.Module):
         width: units of a hidden layer, or one number for each of them.
         depth: hidden layers, at least 0; not used where ``width`` has a number for each.
         activation: a name (see :func:`make_activation`), or one for each hidden layer.
-        bounds: first values of the learned bounds of the standard deviation, (least, greatest), above 0.
-        init: ``glorot``: uniform Glorot weights and zero biases; ``torch``: the layers' own.
         dropout: share of hidden units that are dropped in training, in [0, 1).
         generator: draws the weights; the global generator if None.
 
@@ -80,23 +72,18 @@ class GaussianMLP(nn.Module):
         depth: int = 2,
         activation: str | Sequence[str] = "leaky_relu:0.3",
         *,
-        bounds: tuple[float, float] = (0.1, 0.2),
-        init: str = "glorot",
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_int("dim", dim, low=1)
         check_int("depth", depth, low=0)
-        check_choice("init", init, ["glorot", "torch"])
         widths = [width] * depth if isinstance(width, int) else list(width)
         for each in widths:
             check_int("width", each, low=1)
         names = [activation] * len(widths) if isinstance(activation, str) else list(activation)
         if len(names) != len(widths):
             raise ValueError(f"activation must be one name or one for each of {len(widths)} hidden layers, got {names}")
-        if not 0.0 < bounds[0] < bounds[1] < math.inf:
-            raise ValueError(f"bounds must be 0 < least < greatest standard deviation, got {bounds}")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
         layers: list[nn.Module] = []
@@ -109,21 +96,12 @@ class GaussianMLP(nn.Module):
         self.dim = dim
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(inputs, 2)
-        self.min_logstd = nn.Parameter(torch.tensor(math.log(bounds[0])))
-        self.max_logstd = nn.Parameter(torch.tensor(math.log(bounds[1])))
-        self._initialize(init, generator)
-
-    def _initialize(self, init: str, generator: torch.Generator | None) -> None:
+        self.min_logstd = nn.Parameter(torch.tensor(math.log(0.1)))
+        self.max_logstd = nn.Parameter(torch.tensor(math.log(0.2)))
         for module in self.modules():
-            if not isinstance(module, nn.Linear):
-                continue
-            if init == "glorot":
+            if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight, generator=generator)
                 nn.init.zeros_(module.bias)
-            else:
-                bound = 1.0 / math.sqrt(module.in_features)
-                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation, each (n,), of inputs (n, dim) or (n, L, K) with dim = L K."""

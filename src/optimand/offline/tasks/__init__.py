@@ -9,9 +9,9 @@ from optimand.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from .base import OfflineData as OfflineData
     from .base import Task as Task
+    from .base import percentile_scores as percentile_scores
     from .locking import OracleLocked as OracleLocked
     from .registry import make as make
-    from .scoring import percentile_scores as percentile_scores
     from .synthetic import synthetic as synthetic
 
 

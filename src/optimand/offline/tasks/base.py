@@ -29,7 +29,6 @@ from optimand.core.validation import OptimandError, check_int, check_number
 
 from .encoding import Floats, Ints, as_floats, from_logits, moments, to_logits
 from .locking import EVERYWHERE, Locks, OracleLocked
-from .scoring import percentile_scores
 
 Designs = NDArray[Any]
 # How far beyond a bound, in units of the range, rounding in float32 may take a coordinate.
@@ -109,18 +108,9 @@ class OfflineData:
         return self.length * (self.num_classes - 1) if self.num_classes else self.length
 
     @functools.cached_property
-    def _moments(self) -> tuple[Floats, Floats]:
+    def scale(self) -> tuple[Floats, Floats]:
+        """Mean and standard deviation (1 where constant) of the offline logits or coordinates, each ``(D,)``."""
         return moments(self.logits(self.x) if self.is_discrete else self.x)
-
-    @property
-    def x_mean(self) -> Floats:
-        """Mean of the offline logits or coordinates, shape ``(D,)``."""
-        return self._moments[0]
-
-    @property
-    def x_std(self) -> Floats:
-        """Standard deviation of the offline logits or coordinates, shape ``(D,)``, 1 where they are constant."""
-        return self._moments[1]
 
     def check(self, designs: Any, name: str = "designs") -> Designs:
         """``designs`` as an array of the task's kind: int64 ``(n, L)`` or float64 ``(n, d)`` inside the bounds.
@@ -162,7 +152,7 @@ class OfflineData:
     def encode(self, designs: Any) -> NDArray[np.float32]:
         """Designs in model space, ``(n, D)``: standardised logits, or standardised coordinates."""
         raw = self.logits(designs) if self.is_discrete else self.check(designs)
-        mean, std = self._moments
+        mean, std = self.scale
         return ((raw - mean) / std).astype(np.float32)
 
     def decode(self, z: Any) -> Designs:
@@ -170,21 +160,16 @@ class OfflineData:
         points = as_floats("z", np.asarray(z))
         if points.ndim != 2 or points.shape[1] != self.dim:
             raise ValueError(f"z must have shape (n, {self.dim}), got {points.shape}")
-        mean, std = self._moments
+        mean, std = self.scale
         raw = points * std + mean
         if self.num_classes is not None:
             return from_logits(raw, self.length, self.num_classes)
         assert self.bounds is not None
-        found: Designs = np.clip(raw, *self.bounds)
-        return found
+        return np.asarray(np.clip(raw, *self.bounds))
 
     def best(self, k: int) -> Ints:
         """Rows of the ``k`` best designs, best first, the earlier row first among equals; all rows if fewer."""
         return np.argsort(-self.y, kind="stable")[: check_int("k", k, low=1)]
-
-    def distinct(self) -> int | None:
-        """How many discrete designs there are at all; None for continuous ones."""
-        return None if self.num_classes is None else int(self.num_classes**self.length)
 
 
 class Task:
@@ -243,16 +228,6 @@ class Task:
         return self.data.name
 
     @property
-    def is_discrete(self) -> bool:
-        """Whether designs are sequences of classes."""
-        return self.data.is_discrete
-
-    @property
-    def num_classes(self) -> int | None:
-        """Classes of each position of a discrete design."""
-        return self.data.num_classes
-
-    @property
     def x(self) -> Designs:
         """The offline designs."""
         return self.data.x
@@ -261,14 +236,6 @@ class Task:
     def y(self) -> Floats:
         """The offline values."""
         return self.data.y
-
-    def encode(self, designs: Any) -> NDArray[np.float32]:
-        """See :meth:`OfflineData.encode`."""
-        return self.data.encode(designs)
-
-    def decode(self, z: Any) -> Designs:
-        """See :meth:`OfflineData.decode`."""
-        return self.data.decode(z)
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Refuse the oracle inside the block; blocks may be nested."""
@@ -300,8 +267,7 @@ class Task:
 
     def normalize(self, y: Any) -> Floats:
         """``(y - y_min) / (y_max - y_min)``."""
-        found: Floats = (np.asarray(y, dtype=np.float64) - self.y_min) / (self.y_max - self.y_min)
-        return found
+        return np.asarray((np.asarray(y, dtype=np.float64) - self.y_min) / (self.y_max - self.y_min))
 
     def score(self, designs: Any, percentiles: Sequence[float] = (100, 80, 50)) -> dict[float, float]:
         """Percentiles of the normalised true values of ``designs``; the key is the percentile, 100 is the best one."""
@@ -319,3 +285,48 @@ def _as_bounds(bounds: tuple[Any, Any] | None, points: Floats) -> tuple[Floats, 
         j = int(np.argmax(low > high))
         raise ValueError(f"bounds must have low <= high, got [{low[j]:g}, {high[j]:g}] for coordinate {j}")
     return low, high
+
+
+def percentile_scores(scores: Any, percentiles: Sequence[float] = (100, 80, 50)) -> dict[float, float]:
+    """Percentiles of ``scores``, interpolated linearly between neighbours.
+
+    Example:
+        >>> percentile_scores([0.0, 1.0, 2.0])
+        {100: 2.0, 80: 1.6, 50: 1.0}
+    """
+    values = as_floats("scores", np.asarray(scores))
+    if values.ndim != 1 or not values.size:
+        raise ValueError(f"scores must be a list of at least one number, got shape {values.shape}")
+    for p in percentiles:
+        check_number("percentiles", p, low=0, high=100)
+    return {p: float(np.percentile(values, p)) for p in percentiles}
+
+
+# Least share of offline rows that must differ from the least value, for a surrogate to have something to learn from.
+INFORMATIVE = 0.1
+
+
+def worst_part(y: Floats, percentile: float = 50.0) -> NDArray[np.bool_]:
+    """Which rows are offline: those with a value at most the ``percentile``-th of all, ties included.
+
+    Where fewer than a tenth of these rows would differ from the least value, the percentile is raised, in steps of 5,
+    until a tenth does: most random RNA of 14 bases does not fold, so that its lower half is all alike.
+
+    Raises:
+        ValueError: the values are all (but for a tenth) alike.
+
+    Example:
+        >>> worst_part(np.array([0.0, 1.0, 2.0, 3.0])).tolist()
+        [True, True, False, False]
+        >>> int(worst_part(np.repeat([0.0, 1.0, 2.0], [70, 20, 10])).sum())
+        90
+    """
+    check_number("percentile", percentile, low=0, low_open=True, high=100)
+    least = y.min()
+    at = percentile
+    while at <= 100:
+        part: NDArray[np.bool_] = y <= np.percentile(y, at)
+        if (y[part] > least).mean() >= INFORMATIVE:
+            return part
+        at += 5
+    raise ValueError(f"y must hold different values, got {(y > least).mean():.1%} of them above the least, {least:g}")

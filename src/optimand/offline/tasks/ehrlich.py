@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from optimand.core.validation import check_int
 
-from .base import OfflineData, Task
+from .base import OfflineData, Task, worst_part
 from .encoding import Floats, Ints
-from .scoring import worst_part
 
 
 @dataclass(frozen=True)

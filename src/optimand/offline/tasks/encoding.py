@@ -37,8 +37,7 @@ def to_logits(designs: Ints, num_classes: int) -> Floats:
     table = np.full((num_classes, num_classes), np.log(low))
     np.fill_diagonal(table, np.log(high))
     table = (table - table[:, :1])[:, 1:]
-    found: Floats = table[designs].reshape(len(designs), -1)
-    return found
+    return np.asarray(table[designs].reshape(len(designs), -1))
 
 
 def from_logits(logits: Any, length: int, num_classes: int) -> Ints:

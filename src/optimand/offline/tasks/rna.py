@@ -15,9 +15,8 @@ import numpy as np
 
 from optimand.core.validation import OptimandError, check_int
 
-from .base import OfflineData, Task
+from .base import OfflineData, Task, worst_part
 from .encoding import Floats, Ints, ints_to_text
-from .scoring import worst_part
 from .stored import stored
 
 LETTERS = "ACGU"
@@ -33,7 +32,7 @@ def rna(structure: str | None = None, L: int | None = None, rows: int = 20_000, 
             the best fold: ``-MFE`` in kcal/mol.
         L: length, 8 to 400; 14 by default, or that of the structure.
         rows: random sequences drawn; the worst half is offline (more where that half is all alike, see
-            :func:`~optimand.offline.tasks.scoring.worst_part`).
+            :func:`~optimand.offline.tasks.base.worst_part`).
         seed: of the sequences.
 
     Raises:

@@ -23,9 +23,8 @@ import numpy as np
 
 from optimand.core.validation import OptimandError, check_int
 
-from .base import OfflineData, Task
+from .base import OfflineData, Task, worst_part
 from .encoding import Floats
-from .scoring import worst_part
 from .stored import stored
 
 # What is scaled on a leg of the ant, and how far: factors, and for the hip an angle in radians.

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from optimand.core.caching import cache_folder
 from optimand.core.recorder import write_atomically
 
 Arrays = Mapping[str, NDArray[Any]]
-
-
-def cache_folder() -> Path:
-    """Where the data sets are kept."""
-    named = os.environ.get("OPTIMAND_CACHE")
-    if named:
-        return Path(named) / "offline"
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "optimand" / "offline"
 
 
 def stored(kind: str, facts: Mapping[str, Any], compute: Callable[[], Arrays]) -> dict[str, NDArray[Any]]:
@@ -43,7 +34,7 @@ def stored(kind: str, facts: Mapping[str, Any], compute: Callable[[], Arrays]) -
         compute: gives the arrays by name.
     """
     text = json.dumps(facts, sort_keys=True)
-    path = cache_folder() / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
+    path = cache_folder("offline") / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
     found = _read(path)
     if found is not None:
         return found

@@ -11,27 +11,23 @@ import numpy as np
 
 from optimand.core.validation import check_choice, check_int
 
-from .base import OfflineData, Task
+from .base import OfflineData, Task, worst_part
 from .encoding import Floats
-from .scoring import worst_part
 
 
 def styblinski_tang(x: Floats) -> Floats:
     """``-sum(x^4 - 16 x^2 + 5 x) / 2``: 2^d local maxima, the best 39.1661657 d at -2.9035340 in all coordinates."""
-    found: Floats = -0.5 * (x**4 - 16 * x**2 + 5 * x).sum(axis=1)
-    return found
+    return np.asarray(-0.5 * (x**4 - 16 * x**2 + 5 * x).sum(axis=1))
 
 
 def rastrigin(x: Floats) -> Floats:
     """``-sum(10 + x^2 - 10 cos 2 pi x)``: a bowl with ripples, 0 at the origin."""
-    found: Floats = -(10 + x**2 - 10 * np.cos(2 * np.pi * x)).sum(axis=1)
-    return found
+    return np.asarray(-(10 + x**2 - 10 * np.cos(2 * np.pi * x)).sum(axis=1))
 
 
 def rosenbrock(x: Floats) -> Floats:
     """``-sum(100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2)``: a curved ridge, 0 at 1 in all coordinates."""
-    found: Floats = -(100 * (x[:, 1:] - x[:, :-1] ** 2) ** 2 + (1 - x[:, :-1]) ** 2).sum(axis=1)
-    return found
+    return np.asarray(-(100 * (x[:, 1:] - x[:, :-1] ** 2) ** 2 + (1 - x[:, :-1]) ** 2).sum(axis=1))
 
 
 FUNCTIONS: dict[str, tuple[Callable[[Floats], Floats], float]] = {

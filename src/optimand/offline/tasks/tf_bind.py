@@ -17,9 +17,8 @@ import numpy as np
 
 from optimand.core.validation import OptimandError, check_choice, check_number
 
-from .base import OfflineData, Task
+from .base import OfflineData, Task, worst_part
 from .encoding import Floats, Ints, text_to_ints
-from .scoring import worst_part
 
 FACTORS = ("SIX6", "CRX", "PAX4", "GFI1", "KLF1", "VSX1")
 LETTERS = "ACGT"
@@ -52,8 +51,7 @@ def tf_bind(factor: str = "SIX6", percentile: float = 50.0) -> Task:
 
 
 def _keys(designs: Ints) -> Ints:
-    found: Ints = designs @ (len(LETTERS) ** np.arange(LENGTH - 1, -1, -1))
-    return found
+    return np.asarray(designs @ (len(LETTERS) ** np.arange(LENGTH - 1, -1, -1)))
 
 
 def _file(factor: str) -> Path:

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .adversarial import AdversarialBandit as AdversarialBandit
+    from .environments import AdversarialBandit as AdversarialBandit
     from .environments import BernoulliBandit as BernoulliBandit
     from .environments import GaussianBandit as GaussianBandit
     from .environments import StochasticBandit as StochasticBandit
     from .environments import TableBandit as TableBandit
-    from .exp3 import Exp3 as Exp3
     from .learners import KLUCB as KLUCB
     from .learners import MOSS as MOSS
     from .learners import UCB1 as UCB1
     from .learners import EpsilonGreedy as EpsilonGreedy
+    from .learners import Exp3 as Exp3
     from .learners import ExploreThenCommit as ExploreThenCommit
     from .learners import SuccessiveElimination as SuccessiveElimination
     from .learners import ThompsonSampling as ThompsonSampling

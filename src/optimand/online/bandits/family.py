@@ -11,8 +11,8 @@ from typing import Any
 from optimand.core import adoption
 from optimand.core.catalog import Family, Method, add_family
 
-# What PerRepetition fills in by name.
-GIVEN = ("rng", "horizon")
+from ..engine.wrappers import GIVEN, PerRepetition, takes_size
+
 TUNED = ("exploration", "scale", "rate", "c", "epsilon", "factor")
 ROUNDS = 12  # of a rehearsal
 
@@ -59,26 +59,17 @@ def adopt(name: str, obj: Any) -> Method:
         >>> adopt("greedy", Greedy).defaults
         {'c': 1.0}
     """
-    leading = _takes_size(obj)
+    try:
+        leading = takes_size(obj)
+    except (TypeError, ValueError):  # adoption says what is wrong with it
+        leading = False
     return adoption.adopt(
         name, obj, family="bandits", takes="arms", expected=_EXPECTED, on="a small bandit", trial=rehearse,
         build=functools.partial(_build, obj, leading), given=GIVEN, leading=int(leading), tuned=TUNED, factor=10,
     )  # fmt: skip
 
 
-def _takes_size(obj: Any) -> bool:
-    """Whether the first parameter is the number of arms: it is positional and has no default."""
-    try:
-        first = next(iter(inspect.signature(obj).parameters.values()), None)
-    except (TypeError, ValueError):  # adoption says what is wrong with it
-        return False
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return first is not None and first.kind in kinds and first.default is first.empty and first.name not in GIVEN
-
-
 def _build(obj: Callable[..., Any], leading: bool, task: BanditTask, **hyper: Any) -> Any:
-    from ..engine.wrappers import PerRepetition
-
     make = functools.partial(obj, **hyper)
     if not leading and not set(GIVEN) & set(inspect.signature(obj).parameters):
         made = make()

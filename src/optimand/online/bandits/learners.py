@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optimand.core.validation import check_choice, check_int, check_number
+from optimand.core.validation import check_int, check_number
 
 from ..engine.contracts import Array, Environment, Feedback, Learner, Spec
 from ..engine.draws import Draws
@@ -126,20 +126,19 @@ class KLUCB(OneArm):
 
     Args:
         c: of the level ``ln t + c ln ln t``, >= 0; 3 in the analysis, 0 in the paper's experiments.
-        law: ``bernoulli`` (for rewards in [0, 1]), ``gaussian``, or ``auto`` by whether rewards have a range.
+
+    The divergence is that of Bernoulli laws where rewards are in [0, 1], else of normal ones.
     """
 
     rule = steps.KLUCB
 
-    def __init__(self, c: float = 0.0, law: str = "auto") -> None:
+    def __init__(self, c: float = 0.0) -> None:
         self.c = check_number("c", c, low=0)
-        self.law = check_choice("law", law, ("auto", "bernoulli", "gaussian"))
 
     def reset(self, spec: Spec, draws: Draws) -> None:
         """Forget everything."""
         super().reset(spec, draws)
-        bernoulli = self.law == "bernoulli" or (self.law == "auto" and spec.facts.get("range") == (0.0, 1.0))
-        self._settings = (float(self.c), self.scale / 2, bernoulli)
+        self._settings = (float(self.c), self.scale / 2, spec.facts.get("range") == (0.0, 1.0))
 
 
 class MOSS(OneArm):
@@ -166,21 +165,16 @@ class MOSS(OneArm):
 class ThompsonSampling(OneArm):
     """Thompson sampling: the arm that is best in a draw from the posterior (Agrawal and Goyal 2012, 2013).
 
-    Args:
-        prior: ``beta``, uniform on the means of rewards in [0, 1] (rewards between are counted as shares of a success);
-            ``gaussian``, flat on the means of normal rewards; or ``auto`` by whether rewards have a range.
+    The prior is uniform on the means of rewards in [0, 1] (rewards between are counted as shares of a success), else
+    flat on the means of normal rewards.
     """
 
     rule = steps.THOMPSON
 
-    def __init__(self, prior: str = "auto") -> None:
-        self.prior = check_choice("prior", prior, ("auto", "beta", "gaussian"))
-
     def reset(self, spec: Spec, draws: Draws) -> None:
         """Forget everything."""
         super().reset(spec, draws)
-        beta = self.prior == "beta" or (self.prior == "auto" and spec.facts.get("range") == (0.0, 1.0))
-        self._settings = (0.0, self.scale / 2, beta)
+        self._settings = (0.0, self.scale / 2, spec.facts.get("range") == (0.0, 1.0))
 
 
 class EpsilonGreedy(OneArm):
@@ -282,3 +276,43 @@ class SuccessiveElimination(MeanLearner):
         )
         self.time += 1
         return self.last, counts
+
+
+class Exp3(Learner):
+    """Exp3 (Auer et al. 2002), in the form with losses (Bubeck and Cesa-Bianchi 2012, section 3.1).
+
+    An arm is drawn with a probability proportional to ``exp(-rate L)``, where ``L`` sums ``(1 - reward)/probability``
+    of its pulls. Rewards should be in [0, 1]; on others it runs, and its bounds say nothing.
+
+    Args:
+        rate: > 0; None for ``sqrt(ln K/(K t))`` in round ``t``, which needs no horizon.
+        factor: of the rate that ``None`` stands for, > 0.
+    """
+
+    kind = "reward"
+
+    def __init__(self, rate: float | None = None, factor: float = 1.0) -> None:
+        self.rate = None if rate is None else check_number("rate", rate, low=0, low_open=True)
+        self.factor = check_number("factor", factor, low=0, low_open=True)
+
+    def reset(self, spec: Spec, draws: Draws) -> None:
+        """Forget everything."""
+        self.arms, self.draws, self.time = spec.actions, draws, 0
+        self.losses = np.zeros((spec.reps, spec.actions))
+        self.chances, self.last = np.ones(spec.reps), np.zeros(spec.reps, np.int64)
+        self._rows = np.arange(spec.reps)
+
+    def act(self, observation: Any) -> Array:
+        """An arm for every repetition."""
+        rate = self.rate
+        if rate is None:
+            rate = self.factor * math.sqrt(math.log(self.arms) / (self.arms * (self.time + 1)))
+        self.last, self.chances = np.empty_like(self.last), np.empty_like(self.chances)
+        key, reps = self.draws.key, self.draws.reps
+        steps.exp3_choose(self.losses, key, reps, self.time, rate, self.chances, self.last)
+        self.time += 1
+        return self.last
+
+    def update(self, feedback: Feedback) -> None:
+        """Add the loss, over the probability that it was met with."""
+        self.losses[self._rows, self.last] += (1.0 - np.asarray(feedback.reward)) / self.chances

@@ -37,9 +37,8 @@ class BanditProblem(RepeatedProblem):
 
     Example:
         >>> from optimand.core.recorder import Recorder
-        >>> from optimand.online.bandits.methods import ucb1
         >>> recorder = Recorder(500)
-        >>> method = Method("ucb1", "bandits", ucb1, {"exploration": 0.5}, {})
+        >>> method = Method("ucb1", "bandits", lambda task: bandits.UCB1(0.5), {}, {})
         >>> bernoulli_bandit(arms=3, reps=5).run(method, {}, seed=SeedTree(0), budget=500, recorder=recorder)
         >>> recorder.last("test", "regret") < 100
         True
@@ -172,16 +171,17 @@ def digits_models(arms: int = 30, reps: int = 100, budget: int = 5_000) -> Bandi
     """Which of several classifiers is best on handwritten digits? A pull tries one on a random image it has not seen.
 
     Args:
-        arms: classifiers, of random kind and settings, each fitted to 150 images.
+        arms: classifiers with random settings, each fitted to 40 to 500 images.
         reps: repetitions on each split.
         budget: images tried.
     """
     check_int("arms", arms, low=2)
 
     def make(split: str, budget: int) -> Environment:
-        from .digits import outcomes
+        from .digits import rights
 
-        return bandits.TableBandit(outcomes(arms)[split])
+        half = (right := rights(arms)).shape[1] // 2
+        return bandits.TableBandit(right[:, :half] if split == "valid" else right[:, half:])
 
     return BanditProblem(
         name=f"digits-models:arms={arms}", make=make, reps=reps, budget=budget,

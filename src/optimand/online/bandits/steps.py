@@ -239,7 +239,7 @@ def play(
 
 
 @compiled
-def exp3_choose(losses: Any, key: Any, reps: Any, time: Any, rate: Any, gamma: Any, chances: Any, out: Any) -> Any:
+def exp3_choose(losses: Any, key: Any, reps: Any, time: Any, rate: Any, chances: Any, out: Any) -> Any:
     """An arm drawn from exponential weights; ``chances[r]`` is the probability that it had."""
     arms = losses.shape[1]
     for r in range(len(out)):
@@ -251,7 +251,7 @@ def exp3_choose(losses: Any, key: Any, reps: Any, time: Any, rate: Any, gamma: A
             total += math.exp(-rate * (losses[r, a] - least))
         u, arm, reached = uniform_at(start_of(key, reps[r], 0), time), arms - 1, 0.0
         for a in range(arms):
-            chance = (1.0 - gamma) * math.exp(-rate * (losses[r, a] - least)) / total + gamma / arms
+            chance = math.exp(-rate * (losses[r, a] - least)) / total
             reached += chance
             if u < reached or a == arms - 1:
                 arm, chances[r] = a, chance

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from .optimistic_ftrl import OptimisticFTRL as OptimisticFTRL
     from .optimistic_omd import OptimisticOMD as OptimisticOMD
     from .optimistic_sgd import OptimisticSGD as OptimisticSGD
-    from .streams import RandomDesign as RandomDesign
     from .streams import StreamEnvironment as StreamEnvironment
     from .sword_pp import SwordPP as SwordPP
 

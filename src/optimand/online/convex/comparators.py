@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from optimand.core.validation import OptimandError
 
-from .losses import Array, LinearModelLoss
+from .domains import Array, Ball, Domain, Unconstrained
+from .losses import LinearModelLoss
 
 # A linear loss is minimised by projecting a point this many diameters down the slope.
 _FAR = 1e9
 _SOLVES = 4000
 
 
-def diameter_of(domain: Any, d: int) -> float:
-    """The diameter of a set in ``d`` dimensions; infinite where it is not known."""
-    found = getattr(domain, "diameter_in", None)
-    return float(domain.diameter if found is None else found(d))
-
-
-def is_bounded(domain: Any, d: int) -> bool:
-    """Whether the set is bounded; one without an attribute that says so is if its diameter is finite."""
-    return bool(getattr(domain, "bounded", math.isfinite(diameter_of(domain, d))))
-
-
-def quadratic_minimiser(domain: Any, curvature: Any, linear: Array) -> Array:
+def quadratic_minimiser(domain: Domain, curvature: Any, linear: Array) -> Array:
     """Minimisers of ``(curvature/2) ||x||^2 - <linear, x>`` over a convex set.
 
     The curvature being the same in all directions, that is the projection of the minimiser without constraints. Where
     it is 0 the set must be bounded, and the value found is within 1e-9 of the least one, relatively.
 
     Args:
-        domain: with ``project`` and ``diameter``.
+        domain: the set.
         curvature: at least 0, a number or shape ``(N,)``.
         linear: shape ``(N, d)``.
 
@@ -50,17 +39,16 @@ def quadratic_minimiser(domain: Any, curvature: Any, linear: Array) -> Array:
     flat = h[:, 0] == 0
     points = np.divide(linear, h, out=np.zeros_like(linear), where=h > 0)
     if flat.any():
-        if not is_bounded(domain, linear.shape[1]):
+        if not domain.bounded:
             raise OptimandError("a linear loss has no minimiser on an unbounded domain")
-        diameter = diameter_of(domain, linear.shape[1])
+        diameter = domain.diameter_in(linear.shape[1])
         size = np.linalg.norm(linear, axis=1, keepdims=True)
         away = np.divide(linear, size, out=np.zeros_like(linear), where=size > 0) * (_FAR * diameter)
         points = np.where(flat[:, None], away, points)
-    found: Array = domain.project(points)
-    return found
+    return domain.project(points)
 
 
-def outside(domain: Any, x: Array) -> float:
+def outside(domain: Domain, x: Array) -> float:
     """The largest distance of a point ``x`` (N, d) from the set, relative to 1 and its norm; 0 where all are NaN."""
     gap = np.sqrt(((x - domain.project(x)) ** 2).sum(axis=-1)) / (1.0 + np.sqrt((x**2).sum(axis=-1)))
     gap = gap[np.isfinite(gap)]
@@ -68,7 +56,7 @@ def outside(domain: Any, x: Array) -> float:
 
 
 def best_model(
-    domain: Any, loss: LinearModelLoss, counts: Array, start: Array | None = None, tol: float = 1e-9
+    domain: Domain, loss: LinearModelLoss, counts: Array, start: Array | None = None, tol: float = 1e-9
 ) -> tuple[Array, Array]:
     """The best fixed linear models on weighted data, one for each row of weights.
 
@@ -77,7 +65,7 @@ def best_model(
     ever smaller width; the value returned is the true loss at the point found, so it is an upper bound of the least.
 
     Args:
-        domain: with ``project``, ``diameter``.
+        domain: the set.
         loss: holds the rows, features ``(n, d)`` and targets ``(n,)``.
         counts: how often each row came, shape ``(R, n)``.
         start: points to start from, shape ``(R, d)``; 0 by default.
@@ -95,7 +83,7 @@ def best_model(
     """
     counts = np.asarray(counts, dtype=float)
     d = loss.features.shape[1]
-    x = np.asarray(domain.project(np.zeros((len(counts), d)) if start is None else start))
+    x = domain.project(np.zeros((len(counts), d)) if start is None else start)
     if loss.smoothness == 1.0:
         found = least_squares(domain, *weighted_products(loss, counts))
         if found is not None:
@@ -125,7 +113,7 @@ def weighted_products(loss: LinearModelLoss, counts: Array) -> tuple[Array, Arra
     return gram, moment
 
 
-def least_squares(domain: Any, gram: Array, moment: Array) -> Array | None:
+def least_squares(domain: Domain, gram: Array, moment: Array) -> Array | None:
     """Minimisers (R, d) of ``x^T gram x / 2 - <moment, x>``; None but for balls around 0 and the whole space.
 
     Example:
@@ -133,9 +121,8 @@ def least_squares(domain: Any, gram: Array, moment: Array) -> Array | None:
         >>> least_squares(Ball(1.0), np.diag([1.0, 2.0])[None], np.array([[0.5, 0.5]])).round(9).tolist()
         [[0.5, 0.25]]
     """
-    radius = getattr(domain, "radius", None)
-    free = not is_bounded(domain, moment.shape[1]) and getattr(domain, "lo", None) is None
-    if not free and (radius is None or np.any(np.asarray(getattr(domain, "center", 0.0)) != 0)):
+    free = isinstance(domain, Unconstrained)
+    if not free and not (isinstance(domain, Ball) and not domain.center.any()):
         return None
     values, vectors = np.linalg.eigh(gram)
     along = np.einsum("rij,ri->rj", vectors, moment)
@@ -143,8 +130,9 @@ def least_squares(domain: Any, gram: Array, moment: Array) -> Array | None:
     keep = values > floor
     along = np.where(keep, along, 0.0)
     solution = np.divide(along, values, out=np.zeros_like(values), where=keep)
-    if free:
+    if not isinstance(domain, Ball):
         return np.einsum("rij,rj->ri", vectors, solution)
+    radius = domain.radius
     long = np.linalg.norm(solution, axis=1) > radius
     low, high = np.zeros(len(moment)), np.linalg.norm(along, axis=1) / radius + 1e-300
     for _ in range(200):  # the multiplier of the ball by bisection, on the scale that floats have
@@ -155,7 +143,7 @@ def least_squares(domain: Any, gram: Array, moment: Array) -> Array | None:
     return np.einsum("rij,rj->ri", vectors, np.where(long[:, None], on_sphere, solution))
 
 
-def _accelerated(domain: Any, loss: LinearModelLoss, counts: Array, x: Array, width: float, tol: float) -> Array:
+def _accelerated(domain: Domain, loss: LinearModelLoss, counts: Array, x: Array, width: float, tol: float) -> Array:
     features = loss.features
     # The largest eigenvalue of the weighted Gram matrices bounds the curvature.
     gram, _ = weighted_products(loss, counts)

@@ -15,7 +15,6 @@ import numpy as np
 from optimand.core import projections
 from optimand.core.validation import check_int, check_number
 
-from .checks import as_numbers
 from .metric import nearest_in_ball, nearest_in_polytope
 
 Array = np.ndarray
@@ -290,3 +289,20 @@ class Unconstrained(Domain):
 
     def __repr__(self) -> str:
         return f"Unconstrained(diameter={self.diameter!r})"
+
+
+def as_numbers(name: str, value: Any, shape: str) -> Array:
+    """``value`` as an array of floats, which may be NaN.
+
+    Args:
+        name: of the argument.
+        value: what came.
+        shape: what was expected, in words.
+
+    Raises:
+        TypeError: it holds something else than numbers, or rows of unequal length.
+    """
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be numbers of shape {shape}, got {value!r:.60} ({error})") from error

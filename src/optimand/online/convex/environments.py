@@ -19,8 +19,8 @@ from optimand.core.validation import OptimandError, check_choice, check_int, che
 
 from ..engine.contracts import Array, Spec
 from ..engine.draws import Draws
-from .comparators import diameter_of, is_bounded, quadratic_minimiser
-from .domains import Ball
+from .comparators import quadratic_minimiser
+from .domains import Ball, Domain
 from .losses import LinearLoss, QuadraticLoss
 from .played import PlayedEnvironment, summed
 from .shifts import SHIFTS, Shift, clipped_noise, clipped_variance, segment_of
@@ -46,7 +46,7 @@ class SEAEnvironment(PlayedEnvironment):
         d: dimension.
         curvature: ``h``, at least 0; with 0 the losses are linear.
         sigma: total standard deviation of the noise before it is cut; by default 0.5, and 0 for kinds without noise.
-        domain: a convex set with ``project`` and ``diameter``; the unit ball by default.
+        domain: a convex set; the unit ball by default.
         G: bound of the gradients that learners are told; by default ``h`` times the largest norm in the domain plus
             the largest mean plus ``3 sigma``.
         options: of the kind, see :mod:`optimand.online.convex.shifts`.
@@ -68,7 +68,7 @@ class SEAEnvironment(PlayedEnvironment):
 
     def __init__(
         self, kind: str | Shift = "iid", *, d: int = 10, curvature: float = 1.0, sigma: float | None = None,
-        domain: Any = None, G: float | None = None, **options: Any,
+        domain: Domain | None = None, G: float | None = None, **options: Any,
     ) -> None:  # fmt: skip
         self.d = check_int("d", d, low=1)
         self.curvature = check_number("curvature", curvature, low=0)
@@ -77,7 +77,7 @@ class SEAEnvironment(PlayedEnvironment):
         if self.sigma and not self.shift.noisy:
             raise OptimandError(f"kind {kind!r} has no noise: sigma must be 0, got {sigma!r}")
         self.domain = Ball(1.0) if domain is None else domain
-        if not self.curvature and not is_bounded(self.domain, self.d):
+        if not self.curvature and not self.domain.bounded:
             raise OptimandError("linear losses (curvature=0) have no best point on an unbounded domain")
         self.G = None if G is None else check_number("G", G, low=0, low_open=True)
         self._variance = clipped_variance(self.d, self.sigma)
@@ -211,7 +211,7 @@ def _make_shift(kind: str | Shift, options: dict[str, Any]) -> Shift:
     return make(**options)
 
 
-def largest_norm(domain: Any, d: int) -> float:
+def largest_norm(domain: Domain, d: int) -> float:
     """An upper bound of the norms in a set: its diameter and the norm of one of its points; infinite if unbounded.
 
     Example:
@@ -219,10 +219,8 @@ def largest_norm(domain: Any, d: int) -> float:
         >>> largest_norm(Ball(2.0), 3)
         2.0
     """
-    if not is_bounded(domain, d):
+    if not domain.bounded:
         return float("inf")
-    radius, centre = getattr(domain, "radius", None), getattr(domain, "center", None)
-    if radius is not None:
-        return float(radius) + (0.0 if centre is None else float(np.linalg.norm(np.broadcast_to(centre, d))))
-    inside = domain.project(np.zeros((1, d)))
-    return diameter_of(domain, d) + float(np.linalg.norm(inside))
+    if isinstance(domain, Ball):
+        return domain.radius + float(np.linalg.norm(np.broadcast_to(domain.center, d)))
+    return domain.diameter_in(d) + float(np.linalg.norm(domain.project(np.zeros((1, d)))))

@@ -24,7 +24,6 @@ from optimand.core.validation import OptimandError, check_int, check_number
 
 from ..engine.contracts import Feedback, Learner, Spec
 from ..engine.draws import Draws
-from .checks import check_hand_made, gradient_of
 from .domains import Domain
 
 Array = np.ndarray
@@ -64,9 +63,9 @@ class GradientLearner(Learner):
     def __init__(
         self, domain: Any = None, *, D: float | None = None, G: Any = None, L: float | None = None, x1: Any = None
     ) -> None:
-        if domain is not None and not callable(getattr(domain, "project", None)):
+        if domain is not None and not isinstance(domain, Domain):
             raise TypeError(f"domain must be a convex set such as Ball(1.0), got {domain!r} ({type(domain).__name__})")
-        self.domain: Any = domain
+        self.domain: Domain | None = domain
         self.D = None if D is None else check_number("D", D, low=0, low_open=True, high=math.inf, high_open=True)
         self.G = self._checked_bound(G)
         self.L = None if L is None else check_number("L", L, low=0, high=math.inf, high_open=True)
@@ -104,13 +103,13 @@ class GradientLearner(Learner):
         space: Domain | None = self.domain if self.domain is not None else domain
         if space is None:
             raise OptimandError(f"{type(self).__name__} needs a domain, such as Ball(1.0) or Unconstrained()")
-        known = len(self.x1) if self.x1 is not None else getattr(space, "dim", None)
+        known = len(self.x1) if self.x1 is not None else space.dim
         if dim is None and known is None:
             raise OptimandError(
                 f"{type(self).__name__} does not know the dimension: give the domain dim=, give x1=, or call begin(dim)"
             )
         dim = check_int("dim", known if dim is None else dim, low=1)
-        for name, own in (("domain", getattr(space, "dim", None)), ("x1", known)):
+        for name, own in (("domain", space.dim), ("x1", known)):
             if own is not None and own != dim:
                 raise OptimandError(f"{name} has {own} entries, points have {dim}")
         if self.x1 is not None:
@@ -120,12 +119,13 @@ class GradientLearner(Learner):
         self._shape = (1 if reps is None else check_int("reps", reps, low=1), dim)
         self.horizon_told = horizon
         self.facts = {**(facts or {})}
-        own_diameter = space.diameter_in(dim) if isinstance(space, Domain) else space.diameter
-        if 0 < own_diameter < math.inf:
-            self.facts["D"] = own_diameter
+        if 0 < space.diameter_in(dim) < math.inf:
+            self.facts["D"] = space.diameter_in(dim)
         for name in self.asks:
             if self._constant(name) is None:
-                raise OptimandError(self._missing(name))
+                why = f"{space!r} has no finite diameter > 0" if name == "D" else "the environment does not tell it"
+                what = "G, the bound on the norms of gradients," if name == "G" else name
+                raise OptimandError(f"{type(self).__name__}: {what} must be given: {why}")
         bound = self._constant("G")
         self._limit = LARGEST if bound is None or isinstance(bound, str) else (float(bound) * SLACK) ** 2
         self._warned = False
@@ -141,14 +141,6 @@ class GradientLearner(Learner):
         if value is None or (name == "D" and not (0 < value < math.inf)):
             return None
         return value
-
-    def _missing(self, name: str) -> str:
-        why = {
-            "D": f"D must be given: {self._space!r} has no finite diameter > 0",
-            "G": "G, the bound on the norms of gradients, must be given: the environment does not tell it",
-        }
-        told = why.get(name, f"{name} must be given: the environment does not tell it")
-        return f"{type(self).__name__}: {told}"
 
     def _first_point(self) -> Array:
         assert self._shape is not None
@@ -218,19 +210,15 @@ class GradientLearner(Learner):
                 f"({type(gradient).__name__}); a loss is given as update(loss=…)"
             ) from error
         if g.shape != self._shape:
-            g = self._shaped(g)
+            if g.shape != self._expected():
+                raise OptimandError(f"gradient must have shape {self._expected()}, the point's, got {g.shape}")
+            g = g[None]
         square = self._space.dual_square(g)
         if not np.maximum.reduce(square) <= self._limit:
             self._check(g, square)
         self._learn(g, square, loss)
         self.t += 1
         self._x = None
-
-    def _shaped(self, g: Array) -> Array:
-        assert self._shape is not None
-        if self._single and g.shape == self._shape[1:]:
-            return g[None]
-        raise OptimandError(f"gradient must have shape {self._expected()}, the point's, got {g.shape}")
 
     def _expected(self) -> tuple[int, ...]:
         assert self._shape is not None
@@ -268,18 +256,59 @@ class GradientLearner(Learner):
         raise NotImplementedError
 
 
-def _check_inside(domain: Any, x1: Array) -> None:
+def _check_inside(domain: Domain, x1: Array) -> None:
     if not np.isfinite(x1).all() or not domain.contains(x1):
         raise ValueError(f"x1 must be a point of {domain!r}, got {x1.tolist()}")
 
 
-def check_euclidean(name: str, space: Any) -> None:
+def check_euclidean(name: str, space: Domain) -> None:
     """OptimandError for a simplex with entropy, which the learner called ``name`` has no use for."""
-    if getattr(space, "entropic", False):
+    if space.entropic:
         raise OptimandError(f"{name} goes by the Euclidean norm: give Simplex(entropy=False), got {space!r}")
 
 
-def check_bounded(name: str, space: Any) -> None:
+def check_bounded(name: str, space: Domain) -> None:
     """ValueError unless the set is bounded."""
-    if not getattr(space, "bounded", True):
+    if not space.bounded:
         raise ValueError(f"{name} needs a bounded domain, got {space!r}")
+
+
+def check_hand_made(loss: Any, shape: tuple[int, int]) -> None:
+    """Check a loss that came by hand, for points of shape ``(R, d)``.
+
+    Raises:
+        OptimandError: it has no ``gradient``, or the features of a linear model do not fit.
+    """
+    if not callable(getattr(loss, "gradient", None)):
+        raise OptimandError(
+            f"loss must be an object with gradient(x) for points x of shape (R, d), got {loss!r:.60} "
+            f"({type(loss).__name__})"
+        )
+    features = getattr(loss, "features", None)
+    if features is not None:
+        found = np.shape(features)
+        if len(found) != 2 or found[1] != shape[1] or found[0] not in (1, shape[0]):
+            raise OptimandError(
+                f"loss must have features of shape {shape}, as the points have, got {found} ({type(loss).__name__})"
+            )
+
+
+def gradient_of(loss: Any, x: Array) -> Array:
+    """The loss's gradient at the points ``x`` (R, d).
+
+    Raises:
+        OptimandError: it fails, or has another shape.
+    """
+    kind = type(loss).__name__
+    try:
+        found = np.asarray(loss.gradient(x.copy()), dtype=float)
+    except Exception as error:  # whatever a user's code raises
+        raise OptimandError(
+            f"{kind}.gradient(x) failed at points x of shape {x.shape}, one row a repetition: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if found.shape != x.shape:
+        raise OptimandError(
+            f"{kind}.gradient(x) must have the shape of the points x, (R, d) = {x.shape}, got {found.shape}"
+        )
+    return found

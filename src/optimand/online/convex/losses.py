@@ -7,25 +7,13 @@ Losses of a linear model are functions of the prediction ``z = <features, x>`` a
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from optimand.core.validation import check_choice, check_number
 
-from .checks import as_numbers
-
-Array = np.ndarray
-
-
-class Loss(Protocol):
-    """What the learners of this room ask of a loss."""
-
-    def value(self, x: Array) -> Array:
-        """Values at the points ``x`` (R, d), shape ``(R,)``."""
-
-    def gradient(self, x: Array) -> Array:
-        """(Sub)gradients at the points ``x`` (R, d), shape ``(R, d)``."""
+from .domains import Array, as_numbers
 
 
 class QuadraticLoss:

@@ -72,13 +72,10 @@ def ball_by_eigenvalues(x: Array, H: Array, radius: float) -> Array:
             break
         mu = step
     z *= (radius / norm)[:, None]  # on the sphere, where it must be, whatever rounding left
-    found: Array = np.einsum("rij,rj->ri", vectors, z)
-    return found
+    return np.asarray(np.einsum("rij,rj->ri", vectors, z))
 
 
-def nearest_in_polytope(
-    x: Array, H: Array, z: Array, lo: Array, hi: Array, total: float | None = None, limit: int | None = None
-) -> Array:
+def nearest_in_polytope(x: Array, H: Array, z: Array, lo: Array, hi: Array, total: float | None = None) -> Array:
     """The nearest points with ``lo <= z <= hi`` and, where ``total`` is given, ``sum z = total``.
 
     A primal active-set method: bounds that hold with equality form the working set; a step goes to the best point on
@@ -91,7 +88,6 @@ def nearest_in_polytope(
         z: points of the set to begin from, shape ``(R, d)``; the Euclidean projections of ``x`` are near.
         lo, hi: bounds, numbers or of shape ``(d,)``; infinite ones never bind.
         total: what the entries sum to.
-        limit: of steps; ``20 d + 50`` by default.
 
     Example:
         >>> H, start = np.array([[[2.0, 1.0], [1.0, 2.0]]]), np.array([[1.0, 0.0]])
@@ -104,9 +100,8 @@ def nearest_in_polytope(
     z = z.copy()
     side = (z >= hi).astype(np.int8) - (z <= lo).astype(np.int8)
     side[lo == hi] = 2  # never to leave
-    out = z.copy()
     rows = np.arange(count)
-    for _ in range(20 * d + 50 if limit is None else limit):
+    for _ in range(20 * d + 50):
         direction, multiplier = _direction(x[rows], H[rows], z[rows], side[rows], total)
         here, bound = z[rows], side[rows]
         scale = 1e-12 * (1.0 + np.abs(here).max(1) + np.abs(x[rows]).max(1))
@@ -131,8 +126,7 @@ def nearest_in_polytope(
         rows = rows[joins | leaves]
         if not len(rows):
             break
-    out[:] = z
-    return out
+    return z
 
 
 def _direction(x: Array, H: Array, z: Array, side: Array, total: float | None) -> tuple[Array, Array]:

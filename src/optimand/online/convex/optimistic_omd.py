@@ -132,7 +132,7 @@ class OptimisticOMD(GradientLearner):
 
     @property
     def _lazy(self) -> bool:
-        return bool(getattr(self._space, "entropic", False))
+        return self._space.entropic
 
     def _set_base(self) -> None:
         """The part of the step's denominator that does not grow."""
@@ -164,10 +164,8 @@ class OptimisticOMD(GradientLearner):
         if self._last_loss is not None:
             return implicit_step(self._last_loss, self._xhat, self._eta, self._space)
         if self.curvature == "convex" and self._sum is not None:
-            played: Array = cast("Simplex", self._space).softmin(column * (self._sum + self._last))
-            return played
-        x: Array = self._space.settle(self._xhat - column * self._last)
-        return x
+            return cast("Simplex", self._space).softmin(column * (self._sum + self._last))
+        return self._space.settle(self._xhat - column * self._last)
 
     def _learn(self, g: Array, square: Array, loss: Any) -> None:
         if self.curvature == "exp_concave":
@@ -211,8 +209,7 @@ class OptimisticOMD(GradientLearner):
 
     def _newton(self, g: Array) -> Array:
         moved = self._xhat - np.einsum("rij,rj->ri", self._inverse, g)
-        x: Array = self._space.project_metric(moved, self._H)
-        return x
+        return self._space.project_metric(moved, self._H)
 
     def _learn_newton(self, g: Array) -> None:
         self._xhat = self._newton(g)

@@ -37,7 +37,6 @@ class OptimisticSGD(Optimizer):
         delta: at least 0; by default the square of ``G``.
         radius: > 0: the group's parameters stay within this distance of where they started, jointly; None for no limit.
         maximize: whether to go up.
-        foreach: update all tensors of a group together; by default where they are plain tensors.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -61,10 +60,10 @@ class OptimisticSGD(Optimizer):
 
     def __init__(
         self, params: Iterable[Any], lr: float | None = None, *, D: float | None = None, G: float | None = None,
-        delta: float | None = None, radius: float | None = None, maximize: bool = False, foreach: bool | None = None,
+        delta: float | None = None, radius: float | None = None, maximize: bool = False,
     ) -> None:  # fmt: skip
         defaults: dict[str, Any] = {
-            "lr": lr, "D": D, "G": G, "delta": delta, "radius": radius, "maximize": maximize, "foreach": foreach,
+            "lr": lr, "D": D, "G": G, "delta": delta, "radius": radius, "maximize": maximize,
             "step": 0, "V": 0.0, "longest": 0.0, "exceeded": 0,
         }  # fmt: skip
         super().__init__(params, defaults)
@@ -121,28 +120,26 @@ class OptimisticSGD(Optimizer):
             if not self.state[p]:
                 self._init_state(p, group)
         states = [self.state[p] for p in params]
-        many = _Many(params, group["foreach"])
-        grads = [p.grad for p in params]
+        grads: Any = [p.grad for p in params]
         if group["maximize"]:
-            grads = many.scaled(grads, -1.0)
+            grads = list(torch._foreach_neg(grads))
         hats, lasts = [s["xhat"] for s in states], [s["last"] for s in states]
         starts = [s["start"] for s in states] if group["radius"] is not None else []
-        wrong = many.square(many.minus(grads, lasts))
+        wrong = _square(list(torch._foreach_sub(grads, lasts)))
         if group["lr"] is None:
             # An adaptive bound knows this gradient, as long as the sum of errors does not.
-            self._bound(group, many.square(grads))
+            self._bound(group, _square(grads))
         eta = _step_size(group)
-        many.add(hats, grads, -eta)
-        many.project(hats, starts, group["radius"])
+        torch._foreach_add_(hats, grads, alpha=-eta)
+        _project(hats, starts, group["radius"])
         group["V"] += wrong
         group["step"] += 1
         eta = _step_size(group)
         points = [hat.clone() for hat in hats]
-        many.add(points, grads, -eta)
-        many.project(points, starts, group["radius"])
-        for p, state, grad, point in zip(params, states, grads, points, strict=True):
-            p.copy_(point)
-            state["last"].copy_(grad)
+        torch._foreach_add_(points, grads, alpha=-eta)
+        _project(points, starts, group["radius"])
+        torch._foreach_copy_(params, points)
+        torch._foreach_copy_(lasts, grads)
 
     def _init_state(self, p: Tensor, group: dict[str, Any]) -> None:
         dtype = torch.float32 if p.dtype in HALF else p.dtype
@@ -197,54 +194,20 @@ def _step_size(group: dict[str, Any]) -> float:
     return float(D / math.sqrt(total)) if total != 0 else 0.0
 
 
-class _Many:
-    """Operations on all tensors of a group, together or one after another, with the same results."""
-
-    def __init__(self, params: list[Tensor], foreach: bool | None) -> None:
-        plain = all(type(p) in (Tensor, torch.nn.Parameter) and not p.is_complex() for p in params)
-        self.together = plain if foreach is None else foreach
-
-    def add(self, xs: list[Tensor], ys: list[Any], factor: float) -> None:
-        """``x += factor y`` in place."""
-        if self.together:
-            torch._foreach_add_(xs, ys, alpha=factor)
-        else:
-            for x, y in zip(xs, ys, strict=True):
-                x.add_(y, alpha=factor)
-
-    def minus(self, xs: list[Any], ys: list[Tensor]) -> list[Tensor]:
-        """``x - y``."""
-        if self.together:
-            return list(torch._foreach_sub(xs, ys))
-        return [x - y for x, y in zip(xs, ys, strict=True)]
-
-    def scaled(self, xs: list[Any], factor: float) -> list[Any]:
-        """``factor x``."""
-        return list(torch._foreach_mul(xs, factor)) if self.together else [x * factor for x in xs]
-
-    def square(self, xs: list[Any]) -> float:
-        """The sum of the squares of all entries, in double precision."""
-        double = torch.float32 if xs[0].device.type == "mps" else torch.float64
-        if self.together:
-            norms = list(torch._foreach_norm(xs, 2, dtype=double))
-        else:
-            # The same kernel as above, so that both ways agree bit for bit.
-            norms = [_norm(x, double) for x in xs]
-        return float(sum((norm.to(norms[0].device) ** 2 for norm in norms[1:]), norms[0] ** 2))
-
-    def project(self, xs: list[Tensor], starts: list[Tensor], radius: float | None) -> None:
-        """Pull the points back, along the line to where they started, to within ``radius`` of it jointly."""
-        if radius is None:
-            return
-        ways = self.minus(xs, starts)
-        distance = math.sqrt(self.square(ways))
-        if distance > radius:
-            for x, start, way in zip(xs, starts, self.scaled(ways, radius / distance), strict=True):
-                x.copy_(start).add_(way)
+def _square(xs: list[Any]) -> float:
+    """The sum of the squares of all entries, in double precision."""
+    double = torch.float32 if xs[0].device.type == "mps" else torch.float64
+    norms = torch._foreach_norm([torch.view_as_real(x) if x.is_complex() else x for x in xs], 2, dtype=double)
+    return float(sum((norm.to(norms[0].device) ** 2 for norm in norms[1:]), norms[0] ** 2))
 
 
-def _norm(x: Tensor, dtype: torch.dtype) -> Tensor:
-    x = torch.view_as_real(x) if x.is_complex() else x
-    if type(x) is Tensor and x.device.type == "cpu":
-        return torch._foreach_norm([x], 2, dtype=dtype)[0]
-    return torch.linalg.vector_norm(x, dtype=dtype)
+def _project(xs: list[Tensor], starts: list[Tensor], radius: float | None) -> None:
+    """Pull the points back, along the line to where they started, to within ``radius`` of it jointly."""
+    if radius is None:
+        return
+    ways = list(torch._foreach_sub(xs, starts))
+    distance = math.sqrt(_square(ways))
+    if distance > radius:
+        torch._foreach_mul_(ways, radius / distance)
+        torch._foreach_copy_(xs, starts)
+        torch._foreach_add_(xs, ways)

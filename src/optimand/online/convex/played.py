@@ -15,7 +15,8 @@ from optimand.core.validation import OptimandError
 
 from ..engine.contracts import Array, Environment, Feedback, Spec
 from ..engine.draws import Draws
-from .comparators import diameter_of, outside
+from .comparators import outside
+from .domains import Domain
 
 CHUNK = 64
 # Numbers that a chunk may hold: with many repetitions or dimensions it has fewer rounds.
@@ -41,7 +42,7 @@ class PlayedEnvironment(Environment):
     """
 
     kind: ClassVar[Any] = "gradient"
-    domain: Any
+    domain: Domain
     d: int
 
     def _begin(self, draws: Draws, horizon: int | None) -> None:
@@ -55,7 +56,7 @@ class PlayedEnvironment(Environment):
 
     def _told(self, **known: float | None) -> Spec:
         """What learners may know: the set, its diameter ``D``, and of the facts those that are known and finite."""
-        known = {"D": diameter_of(self.domain, self.d), **known}
+        known = {"D": self.domain.diameter_in(self.d), **known}
         facts = {name: value for name, value in known.items() if value is not None and np.isfinite(value)}
         return Spec("gradient", self._reps, self._horizon, self.d, domain=self.domain, facts=facts)
 

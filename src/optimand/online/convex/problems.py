@@ -284,22 +284,21 @@ def digits_label_shift(
 
 @problem("data-stream", family="online-convex")
 def data_stream(data: str = "breast-cancer", radius: float = 5.0) -> Any:
-    """A set that a package brings along as a stream in its order, a linear model; total loss.
+    """A set of scikit-learn as a stream in its order, a linear model; total loss.
 
     Args:
-        data: ``breast-cancer`` (logistic loss) or ``diabetes`` (squared) of scikit-learn; ``phishing`` (logistic) or
-            ``trump`` (squared) of the package river. Valid is the first half, test the second.
+        data: ``breast-cancer`` (logistic loss) or ``diabetes`` (squared). Valid is the first half, test the second.
         radius: of the ball that models are in.
     """
-    kept = datasets.PACKAGED[check_choice("data", data, datasets.PACKAGED)]
+    _, loss, rows = datasets.PACKAGED[check_choice("data", data, datasets.PACKAGED)]
     check_number("radius", radius, low=0, low_open=True)
 
     def make(split: str) -> Environment:
         x, y = _parts(split, *datasets.packaged(data))
-        return convex.StreamEnvironment(x, y, loss=kept.loss, domain=convex.Ball(radius))
+        return convex.StreamEnvironment(x, y, loss=loss, domain=convex.Ball(radius))
 
-    metrics = {"loss": "loss", "regret": "realised"} if kept.loss == "squared" else {"loss": "loss"}
+    metrics = {"loss": "loss", "regret": "realised"} if loss == "squared" else {"loss": "loss"}
     return OnlineConvexProblem(
-        name=f"data-stream:data={data},radius={radius:g}", make=make, budget=kept.rows // 2, reps=1, metrics=metrics,
-        summary=f"{data} of {kept.package}, {kept.loss} loss of a linear model, in its order",
+        name=f"data-stream:data={data},radius={radius:g}", make=make, budget=rows // 2, reps=1, metrics=metrics,
+        summary=f"{data} of scikit-learn, {loss} loss of a linear model, in its order",
     )  # fmt: skip

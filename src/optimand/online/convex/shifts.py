@@ -183,40 +183,26 @@ class RandomOrder(Shift):
     """A pool of losses in random order: the mean of a round is that of the losses not yet drawn in this pass.
 
     Args:
-        pool: shape ``(n, d)``; None to draw ``n`` normal ones of total standard deviation ``spread`` around
-            ``mean e_1``, cut off at three of them, once for each repetition.
-        n: size of the pool that is drawn.
-        mean, spread: of the pool that is drawn.
+        n: size of the pool.
+        mean, spread: the pool is drawn once for each repetition, normal of total standard deviation ``spread`` around
+            ``mean e_1``, cut off at three of them.
         passes: whether a pass that ends is followed by another, in an order of its own.
     """
 
     noisy = False
 
-    def __init__(
-        self, pool: Any = None, n: int = 1000, mean: float = 0.5, spread: float = 0.5, passes: bool = False
-    ) -> None:  # fmt: skip
-        self.pool = None if pool is None else np.asarray(pool, dtype=float)
-        if self.pool is not None and (self.pool.ndim != 2 or not np.isfinite(self.pool).all()):
-            raise ValueError(f"pool must be finite, of shape (losses, d), got shape {self.pool.shape}")
-        self.n = check_int("n", n, low=1) if self.pool is None else len(self.pool)
+    def __init__(self, n: int = 1000, mean: float = 0.5, spread: float = 0.5, passes: bool = False) -> None:
+        self.n, self.passes = check_int("n", n, low=1), passes
         self.mean, self.spread = check_number("mean", mean, low=0), check_number("spread", spread, low=0)
-        self.passes = passes
-        self.bound = (
-            self.mean + 3 * self.spread if self.pool is None else float(np.linalg.norm(self.pool, axis=1).max())
-        )
+        self.bound = self.mean + 3 * self.spread
 
     def begin(self, draws: Draws, horizon: int, d: int) -> None:
         """Draw the pool and the first order."""
         super().begin(draws, horizon, d)
         if not self.passes and horizon > self.n:
             raise OptimandError(f"kind 'rom' has {self.n} losses for {horizon} rounds; 'multipass' reshuffles them")
-        if self.pool is None:
-            self.values = clipped_noise(draws.child("pool"), self.n, d, self.spread)
-            self.values[:, :, 0] += self.mean
-        else:
-            if self.pool.shape[1] != d:
-                raise OptimandError(f"pool must have shape (losses, {d}), got {self.pool.shape}")
-            self.values = np.repeat(self.pool[:, None], self.reps, axis=1)
+        self.values = clipped_noise(draws.child("pool"), self.n, d, self.spread)
+        self.values[:, :, 0] += self.mean
         self.pass_number = -1
 
     def _shuffle(self, number: int) -> None:
@@ -252,17 +238,14 @@ class LabelShift(Shift):
     Args:
         classes: each has a mean drawn uniformly on the sphere of radius ``size``.
         size: radius.
-        how: ``linear`` from one mixture to the other, or there and back as a ``sine`` or a ``square`` wave.
-        period: rounds of a wave; None for the root of the horizon.
+        how: ``linear`` from one mixture to the other, or there and back as a ``sine`` or a ``square`` wave,
+            once in as many rounds as the root of the horizon.
     """
 
-    def __init__(
-        self, classes: int = 5, size: float = 0.5, how: str = "sine", period: float | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, classes: int = 5, size: float = 0.5, how: str = "sine") -> None:
         self.classes = check_int("classes", classes, low=2)
         self.bound = self.size = check_number("size", size, low=0)
         self.how = check_choice("how", how, ("linear", "sine", "square"))
-        self.period = None if period is None else check_number("period", period, low=1)
 
     def begin(self, draws: Draws, horizon: int, d: int) -> None:
         """Draw the means of the classes."""
@@ -271,7 +254,7 @@ class LabelShift(Shift):
 
     def block(self, first: int, count: int) -> Block:
         """The mixture's mean, and the deviation of the class that is drawn."""
-        shares = mixture(self.how, first, count, self.horizon, self.classes, self.period)
+        shares = mixture(self.how, first, count, self.horizon, self.classes)
         labels = draw_labels(self.draws, shares)
         means = np.einsum("tk,rkd->trd", shares, self.centres)
         deviations = self.centres[np.arange(self.reps)[None, :], labels] - means
@@ -279,7 +262,7 @@ class LabelShift(Shift):
         return means, deviations, np.maximum(squares - (means**2).sum(axis=2), 0.0)
 
 
-def mixture(how: str, first: int, count: int, horizon: int, classes: int, period: float | None = None) -> Array:
+def mixture(how: str, first: int, count: int, horizon: int, classes: int) -> Array:
     """Proportions of the classes in the rounds ``first + 1, …``, shape ``(count, classes)``.
 
     The two mixtures give 0.9 to the first and to the last class, the rest evenly to the others.
@@ -289,7 +272,7 @@ def mixture(how: str, first: int, count: int, horizon: int, classes: int, period
         [[0.9, 0.1], [0.5, 0.5], [0.1, 0.9]]
     """
     t = np.arange(first, first + count)
-    wave = 2 * np.pi * t / (max(2.0, horizon**0.5) if period is None else period)
+    wave = 2 * np.pi * t / max(2.0, horizon**0.5)
     if how == "linear":
         share = t / max(horizon - 1, 1)
     elif how == "sine":

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optimand.core.validation import OptimandError, check_choice, check_int, check_number
+from optimand.core.validation import OptimandError, check_choice
 
 from ..engine.contracts import Array, Spec
 from ..engine.draws import Draws
-from .comparators import best_model, least_squares, quadratic_minimiser
-from .domains import Ball
+from .comparators import best_model
+from .domains import Ball, Domain
 from .environments import largest_norm
-from .losses import LINEAR_MODELS, SquaredLoss, linear_model_loss
+from .losses import LINEAR_MODELS, linear_model_loss
 from .played import PlayedEnvironment, summed
 from .shifts import draw_labels, mixture
 
@@ -42,7 +42,7 @@ class StreamEnvironment(PlayedEnvironment):
         domain: a convex set; the unit ball by default.
         quantile: of the quantile loss.
         classes: for ``label-shift`` the class of each row, integers from 0 on, shape ``(n,)``.
-        how, period: for ``label-shift``, as of :class:`~optimand.online.convex.shifts.LabelShift`.
+        how: for ``label-shift``, as of :class:`~optimand.online.convex.shifts.LabelShift`.
 
     Raises:
         ValueError: shapes or values do not fit.
@@ -59,8 +59,8 @@ class StreamEnvironment(PlayedEnvironment):
     comparators: ClassVar[tuple[str, ...]] = ("realised", "loss")
 
     def __init__(
-        self, features: Any, targets: Any, *, loss: str = "squared", order: str = "time", domain: Any = None,
-        quantile: float = 0.5, classes: Any = None, how: str = "sine", period: float | None = None,
+        self, features: Any, targets: Any, *, loss: str = "squared", order: str = "time", domain: Domain | None = None,
+        quantile: float = 0.5, classes: Any = None, how: str = "sine",
     ) -> None:  # fmt: skip
         self.features = np.ascontiguousarray(features, dtype=float)
         self.targets = np.ascontiguousarray(targets, dtype=float)
@@ -71,7 +71,7 @@ class StreamEnvironment(PlayedEnvironment):
         if not (np.isfinite(self.features).all() and np.isfinite(self.targets).all()):
             raise ValueError("features and targets must be finite")
         self.loss, self.order = check_choice("loss", loss, LINEAR_MODELS), check_choice("order", order, ORDERS)
-        self.quantile, self.how, self.period = quantile, how, period
+        self.quantile, self.how = quantile, how
         self._all = linear_model_loss(loss, self.features, self.targets, quantile)
         self.classes = None if classes is None else np.asarray(classes, dtype=np.int64)
         if order == "label-shift":
@@ -131,7 +131,7 @@ class StreamEnvironment(PlayedEnvironment):
         if self.order == "time":
             return np.repeat(np.arange(first, first + count)[:, None], self._reps, axis=1)
         if self.order == "label-shift":
-            shares = mixture(self.how, first, count, self._horizon or 1, len(self._sizes), self.period)
+            shares = mixture(self.how, first, count, self._horizon or 1, len(self._sizes))
             labels = draw_labels(self._labels, shares)
             within = (self._order_draws.uniform(count).T * self._sizes[labels]).astype(np.int64)
             return self._by_class[self._starts[labels] + np.minimum(within, self._sizes[labels] - 1)]
@@ -175,81 +175,3 @@ class StreamEnvironment(PlayedEnvironment):
         """The total ``loss`` so far."""
         self._flush()
         return {"loss": self._total.copy()}
-
-
-_SQUARED = SquaredLoss(np.zeros((1, 1)), np.zeros(1))
-
-
-class RandomDesign(PlayedEnvironment):
-    """Least squares with random features: ``f_t(x) = (<x, z_t> - y_t)^2 / 2``, ``y_t = <w, z_t> + noise``.
-
-    The features are uniform on the unit sphere, so ``F_t(x) = ||x - w||^2 / (2 d) + v/2`` with ``v`` the variance of
-    the noise is known: exp-concave losses whose expectation is strongly convex only with a constant ``1/d``. Regret
-    is measured against ``fixed``, the best point for ``F_t``, or ``realised``, the best for the losses that came.
-
-    Args:
-        d: dimension.
-        sigma: standard deviation of the noise, which is cut at three of them.
-        weight: norm of ``w``, whose direction is drawn for each repetition; at most the domain's radius.
-        domain: a convex set; the unit ball by default.
-    """
-
-    comparators: ClassVar[tuple[str, ...]] = ("fixed", "realised")
-
-    def __init__(self, d: int = 5, sigma: float = 0.1, weight: float = 0.5, domain: Any = None) -> None:
-        self.d = check_int("d", d, low=1)
-        self.sigma = check_number("sigma", sigma, low=0)
-        self.weight = check_number("weight", weight, low=0)
-        self.domain = Ball(1.0) if domain is None else domain
-
-    def reset(self, draws: Draws, horizon: int | None) -> None:
-        """Draw the weights and begin anew."""
-        self._begin(draws, horizon)
-        self._feature_draws, self._noise_draws = draws.child("features"), draws.child("noise")
-        w = draws.child("weights").normal(self.d)
-        self._w = self.weight * w / np.linalg.norm(w, axis=1, keepdims=True)
-        self._excess, self._total, self._squares = (np.zeros(self._reps) for _ in range(3))
-        self._gram, self._moment = np.zeros((self._reps, self.d, self.d)), np.zeros((self._reps, self.d))
-
-    def spec(self) -> Spec:
-        """Dimension, domain, and the facts ``D``, ``G``, ``L``, ``alpha`` and ``sigma``; rows have norm 1."""
-        error = largest_norm(self.domain, self.d) + self.weight + 3 * self.sigma
-        return self._told(G=error, L=1.0, alpha=1 / error**2, sigma=self.sigma)
-
-    def _draw(self, first: int, count: int) -> None:
-        z = np.swapaxes(self._feature_draws.normal(count, self.d), 0, 1)
-        self._z = np.ascontiguousarray(z / np.linalg.norm(z, axis=2, keepdims=True))
-        noise = np.clip(self._noise_draws.normal(count).T, -3.0, 3.0) * self.sigma
-        self._y = np.einsum("trd,rd->tr", self._z, self._w) + noise
-
-    def _loss(self, j: int) -> Any:
-        return _SQUARED.on(self._z[j], self._y[j])
-
-    def _judge(self, points: Array, start: int, stop: int) -> None:
-        z, y = self._z[start:stop], self._y[start:stop]
-        self._excess = self._excess + summed(((points - self._w) ** 2).sum(axis=2)) / (2 * self.d)
-        self._total = self._total + summed(0.5 * (np.einsum("trd,trd->tr", points, z) - y) ** 2)
-        self._gram = self._gram + summed(z[:, :, :, None] * z[:, :, None, :])
-        self._moment = self._moment + summed(z * y[:, :, None])
-        self._squares = self._squares + summed(0.5 * y**2)
-
-    def regret(self, comparator: str) -> Array:
-        """Regret so far, shape ``(R,)``."""
-        check_choice("comparator", comparator, self.comparators)
-        self._flush()
-        if comparator == "fixed":
-            nearest = quadratic_minimiser(self.domain, 1.0, self._w)
-            return self._excess - self.rounds * ((nearest - self._w) ** 2).sum(axis=1) / (2 * self.d)
-        best = least_squares(self.domain, self._gram, self._moment)
-        if best is None:
-            best = np.concatenate([self._solve(r) for r in range(self._reps)])
-        image = np.einsum("rij,rj->ri", self._gram, best)
-        return self._total - self._squares - ((0.5 * image - self._moment) * best).sum(axis=1)
-
-    def _solve(self, r: int) -> Array:
-        # The columns of a root of the Gram matrix are rows of the same least squares problem.
-        values, vectors = np.linalg.eigh(self._gram[r])
-        kept = values > values[-1] * 1e-13
-        rows = np.sqrt(values[kept])[:, None] * vectors.T[kept]
-        targets = (vectors.T[kept] @ self._moment[r]) / np.sqrt(values[kept])
-        return best_model(self.domain, SquaredLoss(rows, targets), np.ones((1, len(targets))))[0]

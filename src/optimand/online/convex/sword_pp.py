@@ -9,7 +9,6 @@ kept as logarithms, where PyNOL's own underflow.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,6 @@ class SwordPP(TwoLayer):
         G: bound on the norms of gradients, > 0.
         L: smoothness of the losses; None and 0 put ``D/G`` and ``1/(D G)`` in place of what has ``L`` below the line.
         stretch: factor of ``D/G`` and ``1/(D G)`` where they stand in for what has ``L``, > 0.
-        overshoot: whether the pool ends with the step size above the upper end, as PyNOL's does; else it is left out.
         x1: the first point, shape ``(d,)``.
 
     Raises:
@@ -43,20 +41,13 @@ class SwordPP(TwoLayer):
         [0.02108185, 0.0421637, 0.0843274, 0.16865481]
     """
 
-    def __init__(
-        self, domain: Any = None, horizon: int | None = None, *, D: float | None = None, G: float | None = None,
-        L: float | None = None, stretch: float = 1.0, overshoot: bool = True, x1: Any = None,
-    ) -> None:  # fmt: skip
-        super().__init__(domain, horizon, D=D, G=G, L=L, stretch=stretch, x1=x1)
-        self.overshoot = bool(overshoot)
-
     def _make_pool(self, horizon: int) -> Array:
         D, G, L = self._constant("D"), self._constant("G"), self._constant("L")
         pool = [D / (G * math.sqrt(horizon))]
         most = 1 / (8 * L) if L else self.stretch * D / G
         while pool[-1] <= most:
             pool.append(2 * pool[-1])
-        return np.array(pool if self.overshoot or len(pool) == 1 else pool[:-1])
+        return np.array(pool)
 
     def _start_weights(self) -> None:
         self._logs = np.zeros(self.weights.shape)

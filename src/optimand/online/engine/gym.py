@@ -32,8 +32,6 @@ class GymEnvironment(Environment):
     Args:
         make: makes a single environment, such as ``lambda: gymnasium.make("CartPole-v1")``.
         rate: reward a step of what regret is measured against.
-        vectorised: makes a vector environment for a number of repetitions in one go; it must begin episodes anew in the
-            same step (``AutoresetMode.SAME_STEP``). None to gather single ones.
 
     Example:
         >>> import gymnasium
@@ -45,12 +43,10 @@ class GymEnvironment(Environment):
     kind = "transition"
     comparators = ("rate",)
 
-    def __init__(
-        self, make: Callable[[], Any], *, rate: float = 0.0, vectorised: Callable[[int], Any] | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, make: Callable[[], Any], *, rate: float = 0.0) -> None:
         if not callable(make):
             raise TypeError(f"make must be a function that makes an environment, got {make!r:.60}")
-        self.make, self.vectorised = make, vectorised
+        self.make = make
         self.rate = check_number("rate", rate)
 
     def reset(self, draws: Draws, horizon: int | None) -> Any:
@@ -58,14 +54,7 @@ class GymEnvironment(Environment):
         from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
         reps = len(draws.reps)
-        together = self.vectorised or (lambda n: SyncVectorEnv([self.make] * n, autoreset_mode=AutoresetMode.SAME_STEP))
-        self.env = together(reps)
-        mode = self.env.metadata.get("autoreset_mode")
-        if self.env.num_envs != reps or mode != AutoresetMode.SAME_STEP:
-            raise OptimandError(
-                f"vectorised must make {reps} environments that begin anew in the same step, got "
-                f"{self.env.num_envs} with {mode}"
-            )
+        self.env = SyncVectorEnv([self.make] * reps, autoreset_mode=AutoresetMode.SAME_STEP)
         self.horizon, self.reps = horizon, reps
         self.earned, self.steps, self.episodes = np.zeros(reps), 0, np.zeros(reps)
         seeds: list[int | None] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +20,10 @@ from .grid import Segments
 _NOT_STATE = ("learner", "env", "grid", "compiled", "_compile", "_fused")
 
 
-class Rollout(Protocol):
+class Rollout:
     """A simulation that can be stopped after any recording time and continued bit for bit.
+
+    A subclass simulates (:meth:`_until`), says what regret came to (:meth:`_regret`), and keeps its state.
 
     Attributes:
         grid: recording times.
@@ -30,22 +32,37 @@ class Rollout(Protocol):
         compiled: whether a loop runs that is compiled for this learner and this environment.
     """
 
-    grid: Array
-    curves: dict[str, Array]
-    position: int
-    compiled: bool
+    compiled = False
+
+    def __init__(self, grid: Array, reps: int, comparators: Sequence[str]) -> None:
+        self.grid, self.position = grid, 0
+        self.curves: dict[str, Array] = {name: np.full((reps, len(grid)), np.nan) for name in comparators}
 
     def advance(self) -> None:
         """Go on to the next recording time."""
+        self._until(int(self.grid[self.position]))
+        for name, curve in self.curves.items():
+            curve[:, self.position] = self._regret(name)
+        self.position += 1
+
+    def _until(self, target: int) -> None:
+        raise NotImplementedError
+
+    def _regret(self, comparator: str) -> Array:
+        """Regret at the recording time that was reached, shape ``(R,)``."""
+        raise NotImplementedError
 
     def extras(self) -> dict[str, Array]:
         """What else was counted so far, by name, shape ``(R,)``."""
+        raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
         """All that :meth:`load_state_dict` needs."""
+        raise NotImplementedError
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a stored state."""
+        raise NotImplementedError
 
 
 def start(
@@ -128,21 +145,20 @@ def check_fit(name: str, learner: Any, spec: Spec, batches: bool = False, late: 
             raise OptimandError(f"learner {name!r} needs to know {fact}, which the environment does not tell")
 
 
-class InStep:
+class InStep(Rollout):
     """The plain loop: act, step, update; all repetitions in step, or in batches, each at its own pace."""
 
     def __init__(
         self, learner: Learner, env: Environment, *, draws: Draws, learner_draws: Draws, horizon: int, grid: Array,
         comparators: Sequence[str], name: str, compiled: bool,
     ) -> None:  # fmt: skip
-        self.learner, self.env, self.grid, self.name = learner, env, grid, name
-        self.horizon, self.comparators, self.position, self.time = horizon, comparators, 0, 0
         reps = len(draws.reps)
+        super().__init__(grid, reps, comparators)
+        self.learner, self.env, self.name, self.horizon, self.time = learner, env, name, horizon, 0
         self.observation = env.reset(draws, horizon)
         spec = env.spec()
         check_fit(name, learner, spec, getattr(env, "batches", False), getattr(env, "late", "never"))
         learner.reset(spec, learner_draws)
-        self.curves = {c: np.full((reps, len(grid)), np.nan) for c in comparators}
         batched = getattr(learner, "batched", False)
         self._segments = {c: Segments(grid, reps) for c in comparators} if batched else None
         self._time = np.zeros(reps, dtype=np.int64)
@@ -154,9 +170,7 @@ class InStep:
         fuse: Callable[[Environment], Callable[[int], None] | None] | None = getattr(self.learner, "fuse", None)
         return fuse(self.env) if self._compile and fuse is not None else None
 
-    def advance(self) -> None:
-        """Go on to the next recording time."""
-        target = int(self.grid[self.position])
+    def _until(self, target: int) -> None:
         if self._segments is not None:
             self._advance_batches(target)
         elif self._fused is not None:
@@ -164,10 +178,11 @@ class InStep:
         else:
             self._advance_rounds(target - self.time)
         self.time = target
-        if self._segments is None:
-            for comparator, curve in self.curves.items():
-                curve[:, self.position] = self.env.regret(comparator)
-        self.position += 1
+
+    def _regret(self, comparator: str) -> Array:
+        if self._segments is not None:
+            return self._segments[comparator].curves[:, self.position]
+        return self.env.regret(comparator)
 
     def _advance_rounds(self, rounds: int) -> None:
         act, step, update = self.learner.act, self.env.step, self.learner.update
@@ -198,8 +213,6 @@ class InStep:
                 segments.extend(self._time, self.env.regret(comparator))
             self.learner.update(feedback)
             self.observation = feedback.observation
-        for comparator, segments in self._segments.items():
-            self.curves[comparator] = segments.curves
 
     def extras(self) -> dict[str, Array]:
         """What the environment counted besides regret."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import hashlib
 import inspect
 import io
 import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -235,15 +236,10 @@ def _run(
 
         done: list[Found] = Parallel(n_jobs=n_jobs, verbose=5 if progress else 0)(delayed(t.run)() for t in tasks)
         return done
-    if not progress:
-        return [_one(task, callback) for task in tasks]
-    from rich.console import Console
-    from rich.progress import track
+    waiting: Iterable[_Task] = tasks
+    if progress:
+        from rich.console import Console
+        from rich.progress import track
 
-    return [_one(task, callback) for task in track(tasks, "simulating", console=Console(stderr=True))]
-
-
-def _one(task: _Task, callback: Callable[[str, int, Array], None] | None) -> Found:
-    if callback is None:
-        return task.run()
-    return task.run(lambda at, regret: callback(task.name, at, regret))
+        waiting = track(tasks, "simulating", console=Console(stderr=True))
+    return [task.run(None if callback is None else functools.partial(callback, task.name)) for task in waiting]

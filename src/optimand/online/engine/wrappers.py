@@ -248,6 +248,18 @@ class Restart(_Epochs):
         return self.period
 
 
+# What PerRepetition fills in by name.
+GIVEN = ("rng", "horizon")
+
+
+def takes_size(make: Callable[..., Any]) -> bool:
+    """Whether a plain object is made from the number of arms: by a positional parameter without default."""
+    return any(
+        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty and p.name not in GIVEN
+        for p in inspect.signature(make).parameters.values()
+    )
+
+
 _ON_ARRAYS = "{0} is a learner on arrays already: simulate it as it is, without PerRepetition"
 
 
@@ -290,11 +302,6 @@ class PerRepetition(Learner):
     def reset(self, spec: Spec, draws: Draws) -> None:
         """Make an object for every repetition."""
         parameters = inspect.signature(self.make).parameters
-        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        takes_size = any(
-            p.kind in positional and p.default is p.empty and p.name not in ("rng", "horizon")
-            for p in parameters.values()
-        )
         self.objects: list[Any] = []
         for rep in draws.reps.tolist():
             extra: dict[str, Any] = {}
@@ -303,7 +310,7 @@ class PerRepetition(Learner):
                 extra["rng"] = draws.tree.child("plain", rep).numpy()
             if "horizon" in parameters:
                 extra["horizon"] = spec.horizon
-            self.objects.append(self.make(*([spec.actions] if takes_size else []), **extra))
+            self.objects.append(self.make(*([spec.actions] if takes_size(self.make) else []), **extra))
         if isinstance(self.objects[0], Learner):
             raise OptimandError(_ON_ARRAYS.format(type(self.objects[0]).__name__))
         self._selects = callable(getattr(self.objects[0], "select", None))

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from optimand.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .commit import SearchThenCommit as SearchThenCommit
     from .commit import SparseNetCommit as SparseNetCommit
     from .design import g_optimal_design as g_optimal_design
     from .design import gdesign_search as gdesign_search
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from .instances import aimed_bandit as aimed_bandit
     from .linucb import LinTS as LinTS
     from .linucb import LinUCB as LinUCB
-    from .lower_bounds import jl_instance as jl_instance
     from .lower_bounds import packing_instance as packing_instance
     from .phased import PhasedElimination as PhasedElimination
     from .regression import sparse_regression_search as sparse_regression_search

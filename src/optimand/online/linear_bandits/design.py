@@ -155,8 +155,7 @@ def amplification(Phi: Array, rows: Array, weights: Array) -> Array:
 def least_squares(rows: Array, weights: Array, rewards: Array) -> Array:
     """Weighted least squares, the shortest solution where there are several; shape ``(d,)``."""
     root = np.sqrt(weights)
-    found: Array = np.linalg.lstsq(rows * root[:, None], rewards * root, rcond=1e-12)[0]
-    return found
+    return np.asarray(np.linalg.lstsq(rows * root[:, None], rewards * root, rcond=1e-12)[0])
 
 
 def gdesign_search(
@@ -167,8 +166,6 @@ def gdesign_search(
     n_queries: int | None = None,
     noise: float = 0.0,
     delta: float = 0.05,
-    seed: int = 0,
-    phases: bool = False,
     tol: float = 0.1,
     design: Design | None = None,
 ) -> Any:
@@ -181,22 +178,18 @@ def gdesign_search(
         query: takes indices (repeats allowed) and returns as many rewards.
         Phi: features, shape ``(N, d)``; rows of any length.
         eps: bound of the misspecification, > 0.
-        n_queries: without noise, actions to query at most (at least the rank of ``Phi``); with noise queries
-            in all, at most so many but at least one for each action of the design: as many as that in one shot, or what
-            the phases need.
+        n_queries: without noise, actions to query at most (at least the rank of ``Phi``); with noise as many queries as
+            that in all, but at least one for each action of the design.
         noise: sub-Gaussian level of the rewards' noise.
         delta: probability with which the noise may break the guarantee.
-        seed: not used, as nothing is random; there because all searches take it.
-        phases: halve the width again and again (noise), eliminating actions that are too far from the best one, with
-            a design for those left.
         tol: of the design.
-        design: one for all actions that is there already, from :func:`g_optimal_design`; it is not checked against
-            ``n_queries`` and ``tol``.
+        design: one that is there already, from :func:`g_optimal_design`; it is not checked against ``n_queries`` and
+            ``tol``.
 
     Returns:
         OptimizeResult with ``x`` (index), ``fun`` (its predicted reward), ``nfev`` (queries), ``n_actions`` (actions
-        queried), ``bound`` (suboptimality guaranteed, in units of eps), ``theta``, ``design``, ``survivors``,
-        ``success`` and ``message``.
+        queried), ``bound`` (suboptimality guaranteed, in units of eps), ``theta``, ``design``, ``success`` and
+        ``message``.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -210,29 +203,40 @@ def gdesign_search(
         >>> found.x, found.nfev, round(found.bound, 9)
         (1, 4, 4.0)
     """
+    from scipy.optimize import OptimizeResult
+
     Phi = check_features(Phi)
     eps, noise, delta = check_levels(eps, noise, delta)
-    check_int("seed", seed, low=0)
     if design is not None:
         _check_design(design, Phi)
     if n_queries is not None:
         check_int("n_queries", n_queries, low=span_coordinates(Phi)[1].size if design is None else design.rank)
-    state = _Search(query, Phi, eps, noise, tol, n_queries, phases)
-    alive, phase = np.arange(len(Phi)), 1
-    while True:
-        width = eps
-        log_term = math.log(2 * len(Phi) / delta)
-        if phases and noise:
-            # Phases end at the width eps; the first is wide enough for a handful of queries of each action.
-            width = max(eps, noise / 2 ** (phase - 1))
-            log_term = math.log(2 * len(Phi) * phase * (phase + 1) / delta)
-        state.fit(alive, width, log_term, design if phase == 1 else None)
-        left = alive[state.predicted >= state.predicted.max() - 2 * state.width]
-        same, done = len(left) == len(alive), not phases or (noise > 0 and width <= eps) or len(left) == 1
-        if done or (same and not noise) or state.spent():
-            break
-        alive, phase = left, phase + 1
-    return state.result(alive, len(left), phase)
+    if design is None:
+        design = g_optimal_design(Phi, tol, max_support=None if noise else n_queries)
+    rows, weights, spread, nfev = Phi[design.support], design.weights, 0.0, len(design.support)
+    if noise:
+        level = math.log(2 * len(Phi) / delta)
+        n = math.ceil(2 * noise**2 * design.value * level / eps**2) if n_queries is None else n_queries
+        counts = np.ceil(weights * n - 1e-9).astype(np.int64)
+        if n_queries is not None and counts.sum() > n:  # shares are rounded up
+            counts = np.ceil(weights * max(n - len(rows), 1) - 1e-9).astype(np.int64)
+        nfev, weights = int(counts.sum()), counts / counts.sum()
+        rewards = ask_counts(query, design.support, counts)
+        inverse = np.linalg.pinv((rows.T * counts) @ rows, rcond=1e-12, hermitian=True)
+        spread = noise * math.sqrt(2 * level * float(np.einsum("ij,jk,ik->i", Phi, inverse, Phi).max()))
+    else:
+        rewards = ask(query, design.support)
+    theta = least_squares(rows, weights, rewards)
+    predicted = Phi @ theta
+    best = int(np.argmax(predicted))
+    bound = 2 * (1 + (eps * float(amplification(Phi, rows, weights).max()) + spread) / eps)
+    certain = "with probability 1 - delta " if noise else ""
+    return OptimizeResult(  # type: ignore[call-arg]
+        x=best, fun=float(predicted[best]), nfev=nfev, n_actions=len(rows), bound=bound, theta=theta, design=design,
+        success=True,
+        message=f"greedy action of a linear model from {len(rows)} actions; {certain}within {bound:.3g} eps of the "
+        "best one",
+    )  # fmt: skip
 
 
 def _check_design(design: Any, Phi: Array) -> None:
@@ -243,71 +247,3 @@ def _check_design(design: Any, Phi: Array) -> None:
             f"design must be for the rows of Phi, shape {Phi.shape}, got one of rank {design.rank} with action "
             f"{design.support[-1]}"
         )
-
-
-class _Search:
-    """Designs, queries and fits of :func:`gdesign_search`."""
-
-    def __init__(
-        self, query: Query, Phi: Array, eps: float, noise: float, tol: float, n_queries: int | None, phases: bool
-    ) -> None:  # fmt: skip
-        self.phases = phases
-        self.query, self.Phi, self.eps, self.noise, self.tol, self.budget = query, Phi, eps, noise, tol, n_queries
-        self.nfev = 0
-        self.answers: dict[int, float] = {}
-        self.seen: set[int] = set()
-
-    def fit(self, alive: Array, width: float, log_term: float, design: Design | None = None) -> None:
-        """Query a design for the actions ``alive`` and predict their rewards within ``self.width``."""
-        Phi = self.Phi[alive]
-        if design is None:
-            most = None
-            if self.budget is not None and not self.noise:
-                rank = span_coordinates(Phi)[1].size
-                most = max(self.budget - self.nfev, rank)
-            design = g_optimal_design(Phi, self.tol, max_support=most)
-        rows = alive[design.support]
-        if self.noise:
-            n = math.ceil(2 * self.noise**2 * design.value * log_term / width**2)
-            left = n if self.budget is None else self.budget - self.nfev
-            n = max(min(n, left) if self.phases else left, 1)
-            counts = np.ceil(design.weights * n - 1e-9).astype(np.int64)
-            if self.budget is not None and counts.sum() > left:  # shares are rounded up
-                counts = np.ceil(design.weights * max(left - len(rows), 1) - 1e-9).astype(np.int64)
-            weights = counts / counts.sum()
-            rewards = ask_counts(self.query, rows, counts)
-            self.nfev += int(counts.sum())
-            V = (self.Phi[rows].T * counts) @ self.Phi[rows]
-            forms = np.einsum("ij,jk,ik->i", Phi, np.linalg.pinv(V, rcond=1e-12, hermitian=True), Phi)
-            spread = self.noise * math.sqrt(2 * log_term * float(forms.max()))
-        else:
-            weights, spread = design.weights, 0.0
-            todo = np.array([a for a in rows.tolist() if a not in self.answers], dtype=np.int64)
-            if len(todo):
-                found = ask(self.query, todo)
-                self.answers.update(zip(todo.tolist(), found.tolist(), strict=True))
-                self.nfev += len(todo)
-            rewards = np.array([self.answers[a] for a in rows.tolist()])
-        self.seen.update(rows.tolist())
-        self.theta = least_squares(self.Phi[rows], weights, rewards)
-        self.predicted = Phi @ self.theta
-        self.width = self.eps * float(amplification(Phi, self.Phi[rows], weights).max()) + spread
-        self.design = Design(design.weights, rows, design.value, design.rank, design.iterations, design.success)
-
-    def spent(self) -> bool:
-        """Whether the queries that were allowed are used up."""
-        return self.budget is not None and self.nfev >= self.budget
-
-    def result(self, alive: Array, survivors: int, phases: int) -> Any:
-        """The greedy action of the last fit."""
-        from scipy.optimize import OptimizeResult
-
-        best = int(np.argmax(self.predicted))
-        bound = 2 * (1 + self.width / self.eps)
-        certain = "with probability 1 - delta " if self.noise else ""
-        return OptimizeResult(  # type: ignore[call-arg]
-            x=int(alive[best]), fun=float(self.predicted[best]), nfev=self.nfev, n_actions=len(self.seen), bound=bound,
-            theta=self.theta, design=self.design, survivors=survivors, phases=phases, success=True,
-            message=f"greedy action of a linear model from {len(self.seen)} actions; {certain}within {bound:.3g} eps "
-            "of the best one",
-        )  # fmt: skip

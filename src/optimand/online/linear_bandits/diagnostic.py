@@ -39,7 +39,6 @@ class TrustReport:
         eps_held_out: the largest residual of least squares at actions that were left out in turn (with ``s`` on the
             columns that fit best); NaN where too few were queried. An estimate: other actions may err more.
         interval: the mean of ``action`` under all models that agree with the data at level ``eps``.
-        half_width: how far that mean may be from ``prediction``.
         worst: how far below the best action ``action`` is under some model that agrees with the data.
         worst_bound: a number that no such model exceeds; equal to ``worst`` where enough programs were solved.
         rival: the action that is best in the case ``worst``: the one to query next.
@@ -65,7 +64,6 @@ class TrustReport:
     eps_low: float
     eps_held_out: float
     interval: tuple[float, float]
-    half_width: float
     worst: float
     worst_bound: float
     rival: int
@@ -86,44 +84,31 @@ class TrustReport:
             kind += f" with {self.s} nonzero coefficient{'s' if self.s > 1 else ''}"
         scope = kind if self.exhaustive else f"{kind}, of the supports that were looked at,"
         unknown = self.estimated and math.isnan(self.eps_held_out)
-        level = f"errors of up to {self.eps:.3g}"
-        if self.estimated and not unknown:
-            level += " (estimated)"
-        if self.width and self.estimated and not unknown and self.eps == 0:
-            level = "errors that cannot be told from the noise"
+        level = f"errors of up to {self.eps:.3g}{' (estimated)' if self.estimated and not unknown else ''}"
         if self.width:
+            if self.estimated and not unknown and self.eps == 0:
+                level = "errors that cannot be told from the noise"
             level += f" and means known within {self.width:.3g}"
-        if self.verdict == "refuted":
-            return (
-                f"Refuted: no {scope} agrees with the rewards within {self.eps:.3g}; the smallest level is "
-                f"{self.eps_low:.3g}."
-            )
-        at_most = f"action {self.action} is at most {self._told(self.worst_bound)} below the best one"
-        if self.verdict == "trust":
-            return f"Trust: with {level}, {at_most} under every {scope} that agrees with the rewards."
-        if self.verdict == "uninformative":
-            return (
-                f"Uninformative: with {level}, action {self.action} may be {self._told(self.worst)} below action "
-                f"{self.rival}, more than half of what the queried rewards differ by: the model explains too little of "
-                "them."
-            )
         far = "arbitrarily far" if math.isinf(self.worst) else self._told(self.worst)
-        if self.verdict == "undecided" and unknown:
-            if self.worst > 0:
-                at_most = f"action {self.action} may be {far} below action {self.rival}"
-            return (
-                f"Undecided: too few rewards to estimate the errors from; even with {level}, {at_most}; "
-                f"{self._advice()}, and more."
-            )
-        if self.verdict == "undecided":
-            return (
-                f"Undecided: with {level}, action {self.action} may be between {self._told(self.worst)} and "
-                f"{self._told(self.worst_bound)} below the best one; {self._advice()}, or more."
-            )
-        return (
-            f"Do not trust: with {level}, the rewards agree with a {kind} in which action {self.action} is {far} below "
-            f"action {self.rival}; {self._advice()}."
+        at_most = f"action {self.action} is at most {self._told(self.worst_bound)} below the best one"
+        may_be = f"action {self.action} may be {far} below action {self.rival}"
+        undecided = (
+            f"too few rewards to estimate the errors from; even with {level}, {may_be if self.worst > 0 else at_most}; "
+            f"{self._advice()}, and more"
+            if unknown
+            else f"with {level}, action {self.action} may be between {far} and {self._told(self.worst_bound)} below "
+            f"the best one; {self._advice()}, or more"
         )
+        return {
+            "refuted": f"Refuted: no {scope} agrees with the rewards within {self.eps:.3g}; the smallest level is "
+            f"{self.eps_low:.3g}.",
+            "trust": f"Trust: with {level}, {at_most} under every {scope} that agrees with the rewards.",
+            "uninformative": f"Uninformative: with {level}, {may_be}, more than half of what the queried rewards "
+            "differ by: the model explains too little of them.",
+            "undecided": f"Undecided: {undecided}.",
+            "distrust": f"Do not trust: with {level}, the rewards agree with a {kind} in which action {self.action} is "
+            f"{far} below action {self.rival}; {self._advice()}.",
+        }[self.verdict]
 
     def _told(self, value: float) -> str:
         if self.width or not 0 < self.eps < math.inf or not value < 1e4 * self.eps:
@@ -206,7 +191,7 @@ def trust_linear_model(
     }  # fmt: skip
     if not models:
         return TrustReport(
-            **facts, interval=(math.nan, math.nan), half_width=math.nan, worst=math.nan, worst_bound=math.nan,
+            **facts, interval=(math.nan, math.nan), worst=math.nan, worst_bound=math.nan,
             rival=action, query_next=(), verdict="refuted",
         )  # fmt: skip
     seen = dict(zip(asked.tolist(), range(len(asked)), strict=True))
@@ -221,7 +206,6 @@ def trust_linear_model(
     worst, bound, rival = largest_gap(models, Phi, action, level, caps, floor, max_programs, trusted)
     return TrustReport(
         **facts, interval=ends, worst=worst, worst_bound=bound, rival=rival,
-        half_width=float(max(ends[1] - predicted[action], predicted[action] - ends[0])),
         query_next=tuple(a for a in dict.fromkeys((action, rival)) if noise or a not in seen),
         verdict=_verdict(eps is not None or not math.isnan(held_out), worst, bound, trusted, limit),
     )  # fmt: skip

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
-from optimand.core.validation import OptimandError, check_choice, check_int, check_number
+from optimand.core.validation import check_choice, check_int, check_number
 
 from ..bandits.environments import GAUSSIAN, StochasticBandit
 from ..engine.draws import Draws
 from .queries import Array, check_features
 
 ERRORS = ("uniform", "aimed", "sign", "none")
-Error = str | Array | Callable[[Array, Array], Array]
 
 
 class MisspecifiedLinearEnvironment(StochasticBandit):
@@ -31,8 +29,8 @@ class MisspecifiedLinearEnvironment(StochasticBandit):
             uniform support, its direction uniform on the sphere.
         eps: bound of the error, >= 0.
         error: ``uniform`` on [-eps, eps]; ``sign`` against the linear part; ``aimed`` so that least squares on a
-            G-optimal design overrates an arm of small linear part as much as it can; ``none``; an array ``(N,)``; or a
-            function of linear parts ``(R, N)`` and parameters ``(R, d)`` that returns errors ``(R, N)``.
+            G-optimal design overrates an arm of small linear part as much as it can; ``none``; or an
+            array ``(N,)``.
         noise: standard deviation of the normal noise of a reward, >= 0.
         sparsity: nonzero entries of drawn parameters; all by default.
         radius: length of drawn parameters, > 0.
@@ -56,7 +54,7 @@ class MisspecifiedLinearEnvironment(StochasticBandit):
     features: Array
 
     def __init__(
-        self, features: Any, theta: Any = None, *, eps: float = 0.1, error: Error = "uniform", noise: float = 0.1,
+        self, features: Any, theta: Any = None, *, eps: float = 0.1, error: str | Array = "uniform", noise: float = 0.1,
         sparsity: int | None = None, radius: float = 1.0, tell_horizon: bool = True,
     ) -> None:  # fmt: skip
         features = check_features(features)
@@ -70,10 +68,10 @@ class MisspecifiedLinearEnvironment(StochasticBandit):
         self.theta = None if theta is None else np.asarray(theta, dtype=float)
         if self.theta is not None and (self.theta.shape != (d,) or not np.isfinite(self.theta).all()):
             raise ValueError(f"theta must be {d} finite numbers, got shape {self.theta.shape}")
-        self.error: Error = error
+        self.error: Any = error
         if isinstance(error, str):
             check_choice("error", error, ERRORS)
-        elif not callable(error):
+        else:
             self.error = np.asarray(error, dtype=float)
             if self.error.shape != (N,) or not bool((np.abs(self.error) <= self.eps * (1 + 1e-12)).all()):
                 raise ValueError(f"error must be {N} numbers in [-eps, eps], eps={self.eps:g}")
@@ -117,11 +115,6 @@ class MisspecifiedLinearEnvironment(StochasticBandit):
         return self.radius * found / np.linalg.norm(found, axis=1, keepdims=True)
 
     def _errors(self, draws: Draws, linear: Array, theta: Array) -> Array:
-        if callable(self.error):
-            found = np.asarray(self.error(linear, theta), dtype=float)
-            if found.shape != linear.shape or not bool((np.abs(found) <= self.eps * (1 + 1e-12)).all()):
-                raise OptimandError(f"error must return numbers in [-eps, eps] of shape {linear.shape}")
-            return found
         if not isinstance(self.error, str):
             return np.broadcast_to(self.error, linear.shape)
         if self.error == "uniform":

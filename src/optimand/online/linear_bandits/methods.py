@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .loop import ActionTask
 
 PAPER = "sparse-misspecified-bandits"
+COMPILED = {"compiled": True}
 REGRESSION: dict[str, Dimension] = {"factor": Float(0.25, 10.0, log=True), "rows": Choice("random", "design")}
 
 
@@ -56,49 +57,26 @@ def _design(task: ActionTask, max_support: int | None = None) -> Any:
     return _once(task, ("design", max_support), lambda: g_optimal_design(task.Phi, max_support=max_support))
 
 
-@method(
-    "sparse-eliminate",
-    family="best-action",
-    paper=PAPER,
-    space={"tolerance": Float(0.0, 3.0)},
-    options={"compiled": True},
-)
+@method("sparse-eliminate", family="best-action", paper=PAPER, space={"tolerance": Float(0.0, 3.0)}, options=COMPILED)
 def sparse_eliminate(task: ActionTask, *, tolerance: float = 0.0, norm: str = "bounded") -> int:
     """Ask the greedy action of the sparse hypothesis that promises most, drop what the answer contradicts (B3)."""
     return int(_prepared(task, method="eliminate", tolerance=tolerance, norm=norm)(task.query).x)
 
 
-@method("sparse-net", family="best-action", paper=PAPER, options={"compiled": True})
+@method("sparse-net", family="best-action", paper=PAPER, options=COMPILED)
 def sparse_net(task: ActionTask) -> int:
     """The best of the greedy actions of a net of sparse parameters (B1)."""
     return int(_prepared(task, method="net")(task.query).x)
 
 
-@method("sparse-cover", family="best-action", paper=PAPER, options={"compiled": True})
+@method("sparse-cover", family="best-action", paper=PAPER, options=COMPILED)
 def sparse_cover(task: ActionTask) -> int:
     """The best of the centres of a cover of the actions on all supports (B2)."""
     return int(_prepared(task, method="cover")(task.query).x)
 
 
-@method("omp", family="best-action", paper=PAPER, space=REGRESSION)
-def omp(task: ActionTask, *, factor: float = 1.0, rows: str = "random") -> int:
-    """Orthogonal matching pursuit, then its greedy action (B4); factor times 8 s ln(2 d) queries."""
-    return _regression(task, "omp", factor, rows)
-
-
-@method("lasso", family="best-action", paper=PAPER, space=REGRESSION)
-def lasso(task: ActionTask, *, factor: float = 1.0, rows: str = "random") -> int:
-    """The Lasso with a penalty for the error, then its greedy action (B4)."""
-    return _regression(task, "lasso", factor, rows)
-
-
-@method("best-subset", family="best-action", paper=PAPER, space=REGRESSION)
-def best_subset(task: ActionTask, *, factor: float = 1.0, rows: str = "random") -> int:
-    """The sparse model of least largest residual, exactly, then its greedy action (B4)."""
-    return _regression(task, "subset", factor, rows)
-
-
-def _regression(task: ActionTask, estimator: str, factor: float, rows: str) -> int:
+def regression(task: ActionTask, *, estimator: str, factor: float = 1.0, rows: str = "random") -> int:
+    """Fit an estimator to the rewards of some actions, then its greedy action."""
     most = min(max(1, round(factor * default_queries(task.N, task.d, task.s))), task.N)
     # What the budget allows, where noise makes an action cost several queries.
     most = min(most, max(task.budget // repeats_needed(task.noise, task.eps, 0.05, most), 1))
@@ -110,12 +88,22 @@ def _regression(task: ActionTask, estimator: str, factor: float, rows: str) -> i
     return int(found.x)
 
 
-@method("g-optimal", family="best-action", space={"phases": Choice(False, True)}, options={"compiled": True})
-def g_optimal(task: ActionTask, *, phases: bool = False) -> int:
+for _name, _estimator, _summary in (
+    ("omp", "omp", "Orthogonal matching pursuit, then its greedy action (B4); factor times 8 s ln(2 d) queries."),
+    ("lasso", "lasso", "The Lasso with a penalty for the error, then its greedy action (B4)."),
+    ("best-subset", "subset", "The sparse model of least largest residual, exactly, then its greedy action (B4)."),
+):
+    method(
+        _name, family="best-action", paper=PAPER, space=REGRESSION, fixed={"estimator": _estimator}, summary=_summary
+    )(regression)
+
+
+@method("g-optimal", family="best-action", options=COMPILED)
+def g_optimal(task: ActionTask) -> int:
     """Least squares on a G-optimal design, then its greedy action: the linear baseline without sparsity (B5)."""
     queries = max(task.budget, task.d)
     found = gdesign_search(
-        task.query, task.Phi, task.eps, noise=task.noise, phases=phases, n_queries=queries,
+        task.query, task.Phi, task.eps, noise=task.noise, n_queries=queries,
         design=_design(task, None if task.noise else queries),
     )  # fmt: skip
     return int(found.x)

@@ -220,10 +220,8 @@ def packing_actions(
         Phi = packing_features(q, s, k)
 
         def draw(branch: SeedTree) -> MisspecifiedLinearBandit:
-            made: MisspecifiedLinearBandit = needle_bandit(
-                Phi, int(branch.child("needle").numpy().integers(len(Phi))), (k - 1) / s, seed=branch
-            )
-            return made
+            needle = int(branch.child("needle").numpy().integers(len(Phi)))
+            return needle_bandit(Phi, needle, (k - 1) / s, seed=branch)
 
         return draw
 
@@ -267,8 +265,7 @@ def _real(data: str, N: int, eps: float, s: int, instances: int, budget: int) ->
         from .real_data import real_bandit
 
         def draw(branch: SeedTree) -> MisspecifiedLinearBandit:
-            made: MisspecifiedLinearBandit = real_bandit(data, eps, s, branch.child("outcome").numpy())
-            return made
+            return real_bandit(data, eps, s, branch.child("outcome").numpy())
 
         return draw
 

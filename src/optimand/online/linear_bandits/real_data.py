@@ -34,7 +34,9 @@ def real_table(data: str) -> tuple[Array, Array]:
     return x, targets
 
 
-def real_bandit(data: str, eps: float = 0.1, s: int = 2, rng: np.random.Generator | int = 0) -> Any:
+def real_bandit(
+    data: str, eps: float = 0.1, s: int = 2, rng: np.random.Generator | int = 0
+) -> MisspecifiedLinearBandit:
     """Actions are the rows of a data set, rewards an outcome as far as ``s`` features explain it, up to ``eps``.
 
     An outcome (the disease's progression; being an image of one digit, drawn at random) is fitted by least squares on

@@ -97,8 +97,7 @@ def lasso(A: Any, y: Any, penalty: float) -> Array:
     # Rows that fit to the last digit leave no duality gap to measure.
     top = float(np.abs(y).max()) or 1.0
     model.set_params(alpha=model.alpha / top)
-    found: Array = model.fit(A, y / top).coef_ * top
-    return found
+    return np.asarray(model.fit(A, y / top).coef_ * top)
 
 
 def fit_sparse(A: Array, y: Array, s: int, eps: float, estimator: str = "omp", max_subsets: int = MAX_SUBSETS) -> Array:

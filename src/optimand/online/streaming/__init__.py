@@ -16,13 +16,13 @@ from optimand.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from .anytime import AnytimeEpsBest as AnytimeEpsBest
     from .base import StreamLearner as StreamLearner
-    from .classifiers import classifier_stream as classifier_stream
     from .environment import StreamingBandit as StreamingBandit
     from .errors import ArmDiscardedError as ArmDiscardedError
     from .errors import BudgetExceededError as BudgetExceededError
     from .errors import MemoryExceededError as MemoryExceededError
     from .errors import StreamLengthError as StreamLengthError
     from .instances import beta_arms as beta_arms
+    from .instances import classifier_stream as classifier_stream
     from .instances import clear_cut as clear_cut
     from .instances import hard_instance as hard_instance
     from .instances import mix_in as mix_in

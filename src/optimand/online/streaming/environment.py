@@ -106,23 +106,19 @@ class StreamingBandit(Environment):
             outside = means[(means < 0) | (means > 1)][0]
             raise ValueError(f"means of Bernoulli rewards must be in [0, 1], got {outside}")
 
-    def open(
-        self, horizon: int | None = None, *, seed: int = 0, rep: int = 0, keep_pulls: bool = False,
-        keep_curve: bool = False,
-    ) -> ArmStream:  # fmt: skip
+    def open(self, horizon: int | None = None, *, seed: int = 0, rep: int = 0, keep_curve: bool = False) -> ArmStream:
         """The stream of one repetition, the same that ``simulate(…, seed=seed)`` lets learners meet.
 
         Args:
             horizon: trials; None for no limit.
             seed: root of the random numbers.
             rep: number of the repetition.
-            keep_pulls: whether to count the pulls of every arm.
             keep_curve: whether to note time and regret after every batch.
         """
         trials = ENDLESS if horizon is None else check_int("horizon", horizon, low=1, high=ENDLESS)
         draws = Draws(SeedTree(check_int("seed", seed, low=0)).child("environment"), [check_int("rep", rep, low=0)])
         accounts = self.accounts(draws, trials, np.empty(0, np.int64))
-        return ArmStream(accounts, memory=self.memory, keep_pulls=keep_pulls, keep_curve=keep_curve)
+        return ArmStream(accounts, memory=self.memory, keep_curve=keep_curve)
 
     def __iter__(self) -> Iterator[ArmHandle]:
         """A stream without a limit of trials."""

@@ -128,3 +128,29 @@ def _hard(K: int, T: int | None, c: float, last: str, draws: Draws, horizon: int
     coin = draws.uniform() >= 0.5
     means[:, -1] = {"random": coin, "zero": 0.0, "one": 1.0, "alternate": draws.reps % 2}[last]
     return means
+
+
+def classifier_stream(K: int = 300, seed: int = 0) -> Instances:
+    """``K`` classifiers with random settings, in a random order in each repetition.
+
+    Args:
+        K: arms; five kinds take turns: trees, nearest neighbours, naive Bayes, ridge on random features, centroids.
+        seed: of the split and the settings; training, at once, takes about 6 ms an arm, once in a process.
+
+    A pull shows a classifier a random held-out image and rewards it if it is right, so an arm's mean is its accuracy.
+
+    Example:
+        >>> from optimand.core.seeds import SeedTree
+        >>> means = classifier_stream(10).draw(Draws(SeedTree(0), [0]), None)
+        >>> means.shape, bool(means.min() > 0.05 and means.max() < 1)
+        ((1, 10), True)
+    """
+    check_int("K", K, low=1)
+    check_int("seed", seed, low=0)
+    from ..bandits.digits import rights
+
+    return Instances("classifiers on digits", K, functools.partial(_shuffled, rights(K, seed).mean(axis=1)))
+
+
+def _shuffled(means: Array, draws: Draws, horizon: int | None) -> Array:
+    return means[draws.permutation(len(means))]

@@ -37,9 +37,8 @@ class StreamingProblem(RepeatedProblem):
 
     Example:
         >>> from optimand.core.recorder import Recorder
-        >>> from optimand.online.streaming.methods import uniform_explore
         >>> recorder = Recorder(100_000)
-        >>> method = Method("uniform", "streaming-bandits", uniform_explore, {}, {})
+        >>> method = Method("uniform", "streaming-bandits", lambda spec: streaming.UniformExplore(), {}, {})
         >>> streams = stream_mix_in(K=50, reps=20)
         >>> streams.run(method, {}, seed=SeedTree(0), budget=100_000, recorder=recorder)
         >>> 0.5 < recorder.last("test", "regret_share") < 1.5, recorder.costs["peak_arms"]

@@ -6,11 +6,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from optimand.core.validation import OptimandError
 
 from ..engine.draws import Draws
+from ..engine.rollout import Rollout
 from .accounts import COMPARATORS, Accounts, Array, copy_rows, counts, restore_rows
 from .base import check_learner, set_state, state_of
 from .plans import Compiled, compile_plan
@@ -30,26 +29,15 @@ def make_rollout(
     return PlainRollout(accounts, comparators, learner, learner_draws, name, memory)
 
 
-class _Recorded:
-    """What both kinds share: curves that are shown up to the position."""
-
-    compiled = False
+class _Recorded(Rollout):
+    """What both kinds share: the accounts."""
 
     def __init__(self, accounts: Accounts, comparators: Sequence[str]) -> None:
-        self.accounts, self.grid, self.position = accounts, accounts.grid, 0
-        self.curves: dict[str, Array] = {
-            name: np.full((len(accounts.rows), len(accounts.grid)), np.nan) for name in comparators
-        }
+        super().__init__(accounts.grid, len(accounts.rows), comparators)
+        self.accounts = accounts
 
-    def advance(self) -> None:
-        """Go on to the next recording time."""
-        self._until(int(self.grid[self.position]))
-        for name, curve in self.curves.items():
-            curve[:, self.position] = self.accounts.curves[:, COMPARATORS.index(name), self.position]
-        self.position += 1
-
-    def _until(self, target: int) -> None:
-        raise NotImplementedError
+    def _regret(self, comparator: str) -> Array:
+        return self.accounts.curves[:, COMPARATORS.index(comparator), self.position]
 
     def extras(self) -> dict[str, Array]:
         """Explored pulls, their share of the horizon, the peak of live arms, the gap of the arm committed to."""

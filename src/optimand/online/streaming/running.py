@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from optimand.core.seeds import SeedTree
-from optimand.core.validation import OptimandError, check_int, check_number
+from optimand.core.validation import OptimandError, check_int
 
 from ..engine.draws import Draws
 from .accounts import Array, counts
@@ -30,7 +30,6 @@ class StreamingResult:
         gap: by how much the arm's mean falls short of the best.
         horizon: trials.
         times, regrets: regret in time; it is linear between these points.
-        pulls: of every arm, commitment included, shape ``(K,)``; None unless asked for.
     """
 
     arm: int
@@ -41,17 +40,10 @@ class StreamingResult:
     horizon: int
     times: Array
     regrets: Array
-    pulls: Array | None = None
-
-    def regret_at(self, time: float) -> float:
-        """Regret after ``time`` trials."""
-        check_number("time", time, low=0, high=self.horizon)
-        return float(np.interp(time, self.times.astype(float), self.regrets))
 
 
 def run_streaming(
-    learner: Any, env: StreamingBandit, horizon: int, *, seed: int = 0, rep: int = 0, name: str | None = None,
-    keep_pulls: bool = False,
+    learner: Any, env: StreamingBandit, horizon: int, *, seed: int = 0, rep: int = 0, name: str | None = None
 ) -> StreamingResult:  # fmt: skip
     """Let a learner meet the arms of a stream one by one, and play its choice for the rest of the horizon.
 
@@ -62,7 +54,6 @@ def run_streaming(
         seed: root of all random numbers.
         rep: number of the repetition: the run is that of ``simulate([learner], env, horizon, seed=seed)`` with it.
         name: names the learner's own random numbers; its class by default.
-        keep_pulls: whether to count the pulls of every arm.
 
     Raises:
         OptimandError: the learner has not the step interface, or breaks the rules of the stream.
@@ -80,7 +71,7 @@ def run_streaming(
     check_learner(name, learner)
     mine = copy.deepcopy(learner)
     prepare(mine, Draws(SeedTree(seed).child("learner", name), [rep]), rep)
-    stream = env.open(horizon, seed=seed, rep=rep, keep_pulls=keep_pulls, keep_curve=True)
+    stream = env.open(horizon, seed=seed, rep=rep, keep_curve=True)
     mine.start(stream.arms, horizon)
     while not stream.committed:
         step(name, mine, stream)
@@ -90,5 +81,5 @@ def run_streaming(
     return StreamingResult(
         arm=int(row["committed"]), regret=float(row["regret"]), explored=int(row["explored"]),
         peak_arms=int(row["peak"]), gap=float(told["committed_gap"][0]), horizon=horizon,
-        times=np.array(times, np.int64), regrets=np.array(regrets), pulls=stream._pulls,
+        times=np.array(times, np.int64), regrets=np.array(regrets),
     )  # fmt: skip

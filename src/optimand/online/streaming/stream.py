@@ -12,8 +12,6 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from optimand.core.validation import OptimandError, check_int
 
 from .accounts import Accounts, copy_rows, restore_rows
@@ -96,20 +94,17 @@ class ArmStream:
         accounts: accounts, of which the stream keeps one row.
         row: that row.
         memory: largest number of arms that may be alive at once, the arriving one included; None for any.
-        keep_pulls: whether to count the pulls of every arm.
         keep_curve: whether to note time and regret after every batch.
     """
 
     def __init__(
-        self, accounts: Accounts, row: int = 0, *, memory: int | None = None, keep_pulls: bool = False,
-        keep_curve: bool = False,
-    ) -> None:  # fmt: skip
+        self, accounts: Accounts, row: int = 0, *, memory: int | None = None, keep_curve: bool = False
+    ) -> None:
         from . import kernels
 
         self._kernels, self._accounts, self._row, self._memory = kernels, accounts, row, memory
         self._account = accounts.rows[row]
         self._used: dict[int, int] = {}
-        self._pulls = np.zeros(accounts.means.shape[1], np.int64) if keep_pulls else None
         self._curve: list[tuple[int, float]] | None = [(0, 0.0)] if keep_curve else None
         self._token = secrets.token_hex(8)
         _STREAMS[self._token] = self
@@ -172,7 +167,7 @@ class ArmStream:
             raise BudgetExceededError(n, self.left)
         mean = float(self._kernels.draw(self._accounts, self._account, self._row, number, used, n))
         self._used[number] = used + n
-        self._note(number, n)
+        self._note(n)
         return mean
 
     def _release(self, number: int) -> None:
@@ -180,9 +175,7 @@ class ArmStream:
         del self._used[number]
         self._account["live"] -= 1
 
-    def _note(self, number: int, n: int) -> None:
-        if self._pulls is not None:
-            self._pulls[number] += n
+    def _note(self, n: int) -> None:
         if self._curve is not None and n:
             self._curve.append((self.time, float(self._account["regret"])))
 
@@ -201,7 +194,7 @@ class ArmStream:
         left = self.left
         self._kernels.commit(self._accounts, self._account, self._row, arm.number)
         self._used.clear()
-        self._note(arm.number, left)
+        self._note(left)
 
     def rebind(self, state: Any) -> Any:
         """A deep copy of ``state`` (of a learner) whose handles are those of this stream."""
@@ -210,11 +203,11 @@ class ArmStream:
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes; the means come from the environment and its seed."""
-        own = copy.deepcopy({"used": self._used, "pulls": self._pulls, "curve": self._curve})
+        own = copy.deepcopy({"used": self._used, "curve": self._curve})
         return {"accounts": copy_rows(self._accounts, self._row), **own}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a stored state; a learner's state then goes through :meth:`rebind`."""
         restore_rows(self._accounts, state["accounts"], self._row)
-        own = copy.deepcopy({name: state[name] for name in ("used", "pulls", "curve")})
-        self._used, self._pulls, self._curve = own["used"], own["pulls"], own["curve"]
+        own = copy.deepcopy({name: state[name] for name in ("used", "curve")})
+        self._used, self._curve = own["used"], own["curve"]

@@ -82,8 +82,8 @@ def _newton(sigma: float, factor: float) -> Any:
 
 def exp_concave_rate() -> Finding:
     """Whether the regret of C3 gains as much from each quadrupling of the rounds, and its bound on every path."""
-    from optimand.online.convex.streams import RandomDesign
     from optimand.online.engine import simulate
+    from optimand.papers.optimistic_omd_sea.random_design import RandomDesign
 
     worst = max(float(tables.newton_bound_ratio(d, sigma).max()) for d in (1, 5) for sigma in (0.0, 0.1, 0.5))
     gains, texts = [], []
@@ -105,8 +105,8 @@ def exp_concave_rate() -> Finding:
 def exp_concave_cost() -> Finding:
     """C3 against others on least squares, at its cautious beta and at larger ones."""
     from optimand.online.convex import OGD, ONS, OptimisticOMD
-    from optimand.online.convex.streams import RandomDesign
     from optimand.online.engine import simulate
+    from optimand.papers.optimistic_omd_sea.random_design import RandomDesign
 
     texts, worse = [], True
     for sigma in (0.0, 0.1, 0.5):

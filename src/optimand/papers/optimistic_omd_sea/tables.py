@@ -167,8 +167,8 @@ def newton_bound_ratio(d: int, sigma: float, rounds: int = 2000, reps: int = 20,
     """
     from optimand.core.seeds import SeedTree
     from optimand.online.convex.optimistic_omd import OptimisticOMD
-    from optimand.online.convex.streams import RandomDesign
     from optimand.online.engine.draws import Draws
+    from optimand.papers.optimistic_omd_sea.random_design import RandomDesign
 
     env, learner = RandomDesign(d, sigma), OptimisticOMD(curvature="exp_concave")
     draws = Draws(SeedTree(seed), np.arange(reps))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from optimand.core.validation import OptimandError, check_choice
 
 from ...ignite.base import Regularizer
-from ...ignite.choosing import KINDS, make_regularizer
+from ...ignite.baselines import KINDS, make_regularizer
 from ...surrogates.ensembles import Ensemble
-from ...surrogates.fitting import KERAS_EPS, FitReport, fit
+from ...surrogates.fitting import KERAS_EPS, fit
 from ...surrogates.mlp import GaussianMLP
 from .space import Designs, Space
 
@@ -136,50 +136,21 @@ def fit_predictor(job: Job, *, how: str = "mean", bootstrap: bool = False) -> Pr
         if bootstrap:
             rows = torch.randint(len(y), (len(y),), generator=generator)
             x, y = x[rows], y[rows]
-        report = _fit(job, model, x, y, generator, member)
+
+        def tell(epoch: int, before: int = member * s.epochs) -> None:
+            job.hook("fit", before + epoch, s.members * s.epochs)
+
+        try:
+            report = fit(
+                model, x, y, epochs=s.epochs, batch=s.batch, generator=generator, ignite=regularizer(job, model),
+                noise=s.noise, validation=VALIDATION, on_epoch=tell,
+                optimizer=lambda params: torch.optim.Adam(params, lr=s.lr, eps=KERAS_EPS),
+            )  # fmt: skip
+        except FloatingPointError as error:
+            raise OptimandError(f"{job.name}: the fit of the surrogate diverged: {error}") from error
         for record in report.history:
             measured = {name: value for name, value in record.items() if name != "epoch"}
             job.history.append({"stage": "fit", "member": member, "step": record["epoch"], **measured})
         job.reports.append(report)
         models.append(model.eval().requires_grad_(False))
     return Predictor(space, models, how)
-
-
-def _fit(job: Job, model: GaussianMLP, x: Tensor, y: Tensor, generator: torch.Generator, member: int) -> FitReport:
-    s = job.s
-    held = min(VALIDATION, len(y) // 5)
-    adam = _watched_adam(job, member, -(-(len(y) - held) // s.batch))
-    try:
-        return fit(
-            model,
-            x,
-            y,
-            epochs=s.epochs,
-            batch=s.batch,
-            generator=generator,
-            ignite=regularizer(job, model),
-            noise=s.noise,
-            optimizer=adam,
-            validation=held,
-        )
-    except FloatingPointError as error:
-        raise OptimandError(f"{job.name}: the fit of the surrogate diverged: {error}") from error
-
-
-def _watched_adam(job: Job, member: int, each: int) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
-    """Makes Adam with Keras's eps, which tells the job's hook of every epoch of ``each`` steps."""
-
-    def make(params: list[nn.Parameter]) -> torch.optim.Optimizer:
-        optimizer = torch.optim.Adam(params, lr=job.s.lr, eps=KERAS_EPS)
-        steps = 0
-
-        def after(*_: Any) -> None:
-            nonlocal steps
-            steps += 1
-            if steps % each == 0:
-                job.hook("fit", member * job.s.epochs + steps // each, job.s.members * job.s.epochs)
-
-        optimizer.register_step_post_hook(after)
-        return optimizer
-
-    return make

@@ -7,9 +7,11 @@ arguments alike and end alike, in :meth:`Job.propose`.
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from types import SimpleNamespace
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from optimand.core.seeds import SeedTree
-from optimand.core.validation import check_int
+from optimand.core.validation import OptimandError, check_int
 
 from ...tasks.base import OfflineData
 from .fitting import Predictor, check_ignite, fit_predictor
@@ -44,9 +46,9 @@ class Proposal:
     x: Designs
     predicted: NDArray[np.float64]
     history: list[dict[str, Any]]
-    reports: list[Any] = field(default_factory=list)
-    method: str = ""
-    distinct: int = 0
+    reports: list[Any]
+    method: str
+    distinct: int
 
 
 class Job:
@@ -115,8 +117,12 @@ class Job:
         found = found[: self.q]
         predicted = score(found)
         order = np.argsort(-predicted, kind="stable")
-        distinct = len(self.space.first_distinct(found))
-        return Proposal(found[order], predicted[order], self.history, self.reports, self.name, distinct)
+        return self.proposal(found[order], predicted[order])
+
+    def proposal(self, x: Designs, predicted: NDArray[np.float64]) -> Proposal:
+        """These designs with these predictions, and what was recorded on the way."""
+        distinct = len(self.space.first_distinct(x))
+        return Proposal(x, predicted, self.history, self.reports, self.name, distinct)
 
 
 class Search:
@@ -189,3 +195,23 @@ class Search:
 def search(name: str, table: Table, *, learns: bool = True) -> Callable[[Callable[[Job], Proposal]], Search]:
     """Make a :class:`Search` of a function of a job."""
     return lambda function: Search(name, table, function, learns)
+
+
+def need(package: str) -> ModuleType:
+    """A package that a search needs.
+
+    Args:
+        package: as it is installed and imported.
+
+    Raises:
+        OptimandError: the package is missing; names the command that installs it.
+    """
+    try:
+        # Deprecations that a package meets while it is imported are its own affair.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise OptimandError(f"this search needs the package {package}: python -m pip install {package}") from error

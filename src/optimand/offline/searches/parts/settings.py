@@ -5,82 +5,70 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from optimand.core.validation import check_choice, check_int, check_number, suggest
 
 PRESETS = ("small", "paper")
 
 
-@dataclass(frozen=True)
-class Whole:
-    """An integer hyperparameter: its value at the presets, the least and the greatest that is allowed."""
-
-    small: int
-    paper: int
-    low: int = 1
-    high: int | None = None
-
-    def check(self, name: str, value: Any) -> int:
-        """``value`` as an int; TypeError or ValueError otherwise."""
-        return check_int(name, value, low=self.low, high=self.high)
-
-
-@dataclass(frozen=True)
-class Real:
-    """A real hyperparameter: its value at the presets, and the range that is allowed; None lets the method choose."""
-
-    small: float | None
-    paper: float | None
-    low: float = 0.0
-    high: float = float("inf")
-    low_open: bool = False
-
-    def check(self, name: str, value: Any) -> float | None:
-        """``value`` as a float; TypeError or ValueError otherwise."""
-        if value is None and None in (self.small, self.paper):
-            return None
-        return check_number(name, value, low=self.low, high=self.high, low_open=self.low_open, high_open=True)
-
-
-@dataclass(frozen=True)
-class Option:
-    """A hyperparameter that is one of a few values."""
+class Setting(NamedTuple):
+    """A hyperparameter: its value at the presets, and ``check(name, value)``, which returns what is allowed."""
 
     small: Any
     paper: Any
-    choices: tuple[Any, ...]
-
-    def check(self, name: str, value: Any) -> Any:
-        """``value``; ValueError if it is none of the choices."""
-        return check_choice(name, value, self.choices)
+    check: Callable[[str, Any], Any]
 
 
-Table = Mapping[str, Whole | Real | Option]
+def whole(small: int, paper: int, low: int = 1, high: int | None = None) -> Setting:
+    """An integer from ``low`` to ``high``."""
+    return Setting(small, paper, functools.partial(check_int, low=low, high=high))
+
+
+def real(
+    small: float | None, paper: float | None, low: float = 0.0, high: float = math.inf, low_open: bool = False
+) -> Setting:
+    """A number in a range; None, where a preset is None, lets the method choose."""
+
+    def check(name: str, value: Any) -> float | None:
+        if value is None and None in (small, paper):
+            return None
+        return check_number(name, value, low=low, high=high, low_open=low_open, high_open=True)
+
+    return Setting(small, paper, check)
+
+
+def option(small: Any, paper: Any, choices: tuple[Any, ...]) -> Setting:
+    """One of a few values."""
+    return Setting(small, paper, functools.partial(check_choice, choices=choices))
+
+
+Table = Mapping[str, Setting]
 
 # The surrogate of gradient ascent; ensembles and generative searches change the numbers that differ.
 SURROGATE: Table = {
-    "width": Whole(256, 2048),
-    "depth": Whole(2, 2),
-    "epochs": Whole(12, 100),
-    "batch": Whole(128, 128),
-    "lr": Real(1e-3, 3e-4, low_open=True),
-    "noise": Real(0.0, 0.0),
-    "members": Whole(1, 1),
+    "width": whole(256, 2048),
+    "depth": whole(2, 2),
+    "epochs": whole(12, 100),
+    "batch": whole(128, 128),
+    "lr": real(1e-3, 3e-4, low_open=True),
+    "noise": real(0.0, 0.0),
+    "members": whole(1, 1),
 }
 
 # Five members of one hidden layer, each on a bootstrap of the rows.
 BOOTSTRAPS: Table = {
     **SURROGATE,
-    "width": Whole(128, 256),
-    "depth": Whole(1, 1),
-    "epochs": Whole(6, 100),
-    "batch": Whole(128, 100),
-    "lr": Real(1e-3, 1e-3, low_open=True),
-    "members": Whole(5, 5),
+    "width": whole(128, 256),
+    "depth": whole(1, 1),
+    "epochs": whole(6, 100),
+    "batch": whole(128, 100),
+    "lr": real(1e-3, 1e-3, low_open=True),
+    "members": whole(5, 5),
 }
 
 

@@ -56,8 +56,9 @@ class Space:
 
         self.box: tuple[torch.Tensor, torch.Tensor] | None = None
         if data.bounds is not None:
-            low, high = (((side - data.x_mean) / data.x_std).astype(np.float32) for side in data.bounds)
-            self.box = torch.from_numpy(low), torch.from_numpy(high)
+            mean, deviation = data.scale
+            low, high = (torch.from_numpy(((side - mean) / deviation).astype(np.float32)) for side in data.bounds)
+            self.box = low, high
         spread = self.designs.std(axis=0)
         self.spread = np.where(spread > 0, spread, 1.0)
 
@@ -93,8 +94,7 @@ class Space:
     def raw(self, standard: torch.Tensor | NDArray[Any]) -> NDArray[np.float64]:
         """Values in the units of the data."""
         values = standard.detach().numpy() if isinstance(standard, torch.Tensor) else standard
-        found: NDArray[np.float64] = np.asarray(values, dtype=np.float64) * self.data.y_std + self.data.y_mean
-        return found
+        return np.asarray(np.asarray(values, dtype=np.float64) * self.data.y_std + self.data.y_mean)
 
     def starts(self, k: int, rng: np.random.Generator) -> torch.Tensor:
         """Points where ``k`` searches start: the best rows; beyond the last row, rows again with noise on them."""
