@@ -7,7 +7,7 @@ from tests.running import entry, reader, runner
 import optimand.online.streaming.methods  # noqa: F401 (registers them)
 from optimand.core.space import Int
 from optimand.core.validation import OptimandError
-from optimand.online.bandits.digits import rights
+from optimand.online.streaming.classifiers import rights
 from optimand.online.streaming.family import adopt, describe
 from optimand.online.streaming.problems import (
     StreamingProblem,

@@ -171,17 +171,16 @@ def digits_models(arms: int = 30, reps: int = 100, budget: int = 5_000) -> Bandi
     """Which of several classifiers is best on handwritten digits? A pull tries one on a random image it has not seen.
 
     Args:
-        arms: classifiers with random settings, each fitted to 40 to 500 images.
+        arms: classifiers, of random kind and settings, each fitted to 150 images.
         reps: repetitions on each split.
         budget: images tried.
     """
     check_int("arms", arms, low=2)
 
     def make(split: str, budget: int) -> Environment:
-        from .digits import rights
+        from .digits import outcomes
 
-        half = (right := rights(arms)).shape[1] // 2
-        return bandits.TableBandit(right[:, :half] if split == "valid" else right[:, half:])
+        return bandits.TableBandit(outcomes(arms)[split])
 
     return BanditProblem(
         name=f"digits-models:arms={arms}", make=make, reps=reps, budget=budget,

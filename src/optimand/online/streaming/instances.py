@@ -147,7 +147,7 @@ def classifier_stream(K: int = 300, seed: int = 0) -> Instances:
     """
     check_int("K", K, low=1)
     check_int("seed", seed, low=0)
-    from ..bandits.digits import rights
+    from .classifiers import rights
 
     return Instances("classifiers on digits", K, functools.partial(_shuffled, rights(K, seed).mean(axis=1)))
 
