@@ -25,14 +25,13 @@ FRUGAL_SUBJECTS: dict[str, dict[str, Any]] = {
     "randk, sgdm": {"density": 0.3, "subspace": "randk", "state_full": "sgdm", "on_change": "project"},
     "block": {"density": 0.5, "subspace": "block"},
     "svd": {"density": 0.4, "subspace": "svd"},
-    "random": {"density": 0.4, "subspace": "random", "proj_side": "full", "on_change": "project"},
+    "random": {"density": 0.4, "subspace": "random", "on_change": "project"},
     "columns, 8 bits": {"density": 0.5, "state_dtype": torch.uint8},
     "state-free": {"density": 0.0},
 }
 LOW_RANK_SUBJECTS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
     "galore": (GaLore, {"rank": 2, "oversize": "clamp"}),
     "galore, random": (GaLore, {"rank": 3, "oversize": "clamp", "proj": "random", "scale": 1.0}),
-    "galore, full": (GaLore, {"rank": 2, "oversize": "clamp", "proj_type": "full"}),
     "galore, 8 bits": (GaLore, {"rank": 2, "oversize": "clamp", "state_dtype": torch.uint8}),
     "fira": (Fira, {"rank": 2, "oversize": "clamp"}),
 }

@@ -31,7 +31,6 @@ mesh = init_device_mesh("cpu", (2,))
 KINDS = {
     "channel": (APOLLO, {"rank": 4}),
     "tensor": (APOLLO, {"rank": 4, "scale_type": "tensor"}),
-    "corrected": (APOLLO, {"rank": 4, "limiter_on": "corrected", "weight_decay": 0.1}),
     "svd": (APOLLO, {"rank": 4, "proj": "svd"}),
     "mini": (APOLLOMini, {}),
     "8bit": (APOLLO, {"rank": 4, "state_dtype": "8bit"}),

@@ -85,14 +85,14 @@ METHODS = {
     ],
     "apollo-mini": [(APOLLOMini, {})],
     "galore": [
-        (GaLore, {}), (GaLore, {"rank": 5, "proj_type": "full"}), (GaLore, {"proj_type": "reverse_std"}),
+        (GaLore, {}), (GaLore, {"rank": 5}), (GaLore, {"proj_type": "reverse_std"}),
         (GaLore, {"state_dtype": torch.uint8, "proj": "random"}),
     ],
     "fira": [(Fira, {}), (Fira, {"norm_growth": None, "proj": "random"})],
     "frugal": [
         (FRUGAL, {}), (FRUGAL, {"density": 0.0}), (FRUGAL, {"density": 1.0}), (FRUGAL, {"density": 0.3}),
-        (FRUGAL, {"subspace": "rows"}), (FRUGAL, {"subspace": "randk"}), (FRUGAL, {"subspace": "randperm"}),
-        (FRUGAL, {"subspace": "svd"}), (FRUGAL, {"subspace": "svd", "proj_side": "full"}),
+        (FRUGAL, {"subspace": "rows"}), (FRUGAL, {"subspace": "randk"}),
+        (FRUGAL, {"subspace": "svd"}), (FRUGAL, {"subspace": "svd", "proj_side": "left"}),
         (FRUGAL, {"subspace": "random", "proj_side": "reverse_std"}), (FRUGAL, {"state_full": "lion"}),
         (FRUGAL, {"state_full": "sgdm", "density": 0.5}), (FRUGAL, {"state_dtype": "8bit"}),
     ],

@@ -6,7 +6,6 @@ parameter has been updated. Numbers that are kept as Python integers count nothi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .projection.buffers import check_state_dtype
-from .projection.selection import active_blocks, side_of, subset_size
+from .projection.selection import active_blocks, kept_dim, subset_size
 
 Group = Mapping[str, Any]
 Rule = Callable[[Sequence[Group]], list[list[int]]]
@@ -134,14 +133,11 @@ def projected(*, norm: bool, drawn: bool = False) -> Rule:
             return _plain(p)
         rows, columns = _sides(p)
         rank = min(rank, rows, columns)
-        side = side_of((rows, columns), group.get("proj_type") or "std")
-        kept = {"left": (columns,), "right": (rows,), "full": ()}[side]
-        low = rank * math.prod(kept) * (rank if side == "full" else 1)
-        dtype = group.get("state_dtype", torch.float32)
-        total = 2 * buffer_bytes(low, dtype, p.dtype)
+        kept = kept_dim((rows, columns), group.get("proj_type") or "std")
+        total = 2 * buffer_bytes(rank * (rows, columns)[kept], group.get("state_dtype", torch.float32), p.dtype)
         work = full_dtype(p.dtype).itemsize
         if not drawn or group.get("proj", "random") != "random" or group.get("cache_projection"):
-            total += rank * {"left": rows, "right": columns, "full": rows + columns}[side] * work
+            total += rank * (columns, rows)[kept] * work
         return total + (work if norm and (drawn or group.get("norm_growth", 1.01) is not None) else 0)
 
     return _each(of_one)
@@ -178,9 +174,8 @@ def _subspace_size(kind: str, rows: int, columns: int, density: float, proj_side
     if kind == "randk":
         return subset_size(rows * columns, density), 0
     rank = subset_size(min(rows, columns), density, rounding="nearest")
-    side = side_of((rows, columns), proj_side)
-    part = {"left": rank * columns, "right": rows * rank, "full": rank * rank}[side]
-    return part, rank * {"left": rows, "right": columns, "full": rows + columns}[side]
+    kept = kept_dim((rows, columns), proj_side)
+    return rank * (rows, columns)[kept], rank * (columns, rows)[kept]
 
 
 def _blocks(params: Sequence[Tensor], group: Group, density: float, states: int) -> list[int]:

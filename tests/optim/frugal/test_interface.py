@@ -142,7 +142,6 @@ def test_sgdm_is_torchs_at_density_one(nesterov) -> None:
         ({"proj_params_lr_scale": -1.0}, "proj_params_lr_scale must be in .* got -1.0"),
         ({"momentum": 1.0}, "momentum must be in .* got 1.0"),
         ({"dampening": 2.0}, "dampening must be in .* got 2.0"),
-        ({"subspace": "block", "block_order": "mirror", "density": 1.0}, "odd number of active blocks, 1"),
         ({"subspace": "block", "block_of": [0, 1]}, "block_of must have a label for each of the group's 1"),
         ({"subspace": "block", "block_of": len}, "block_of as a function needs names"),
         ({"state_dtype": torch.int32}, "state_dtype must be"),

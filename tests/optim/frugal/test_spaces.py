@@ -152,7 +152,7 @@ def test_density_may_change_between_refreshes() -> None:
 
 
 @pytest.mark.parametrize("on_change", ["keep", "project"])
-@pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "svd", "random", "randperm"])
+@pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "svd", "random"])
 def test_states_that_go_on_survive_a_change_of_density(subspace, on_change) -> None:
     p = matrix(10, 20)
     optimizer = FRUGAL([p], density=0.5, update_gap=1, subspace=subspace, on_change=on_change)
@@ -171,8 +171,8 @@ def test_columns_that_stay_keep_their_states_when_projected() -> None:
         run(optimizer, [p], step, step + 1)
         space = optimizer._caches[p].space
         m = optimizer.state[p]["exp_avg"]
-        for at, column in enumerate(space.columns.tolist()):
+        for at, column in enumerate(space.index.tolist()):
             old = before.get(column, torch.zeros(3))
             torch.testing.assert_close(m[:, at], 0.5 * old + 0.5 * p.grad[:, column])
-        before = {column: m[:, at].clone() for at, column in enumerate(space.columns.tolist())}
+        before = {column: m[:, at].clone() for at, column in enumerate(space.index.tolist())}
     assert optimizer.state[p]["step"] == 6

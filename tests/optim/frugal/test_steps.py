@@ -9,12 +9,12 @@ import torch
 from tests.optim.frugal.common import gradient, matrix, run
 from torch import nn
 
-import optimand.optim.projection.subspaces as subspaces_module
+import optimand.optim.frugal.spaces as spaces_module
 from optimand.optim.frugal import FRUGAL
 from optimand.optim.frugal.kernels import SubsetKernel
 from optimand.optim.memory import tensors_in
 
-PATHS = ({}, {"fused": False}, {"reference": True})
+PATHS = ({}, {"fused": False})
 
 # The worked example of the authors' code: T = 2, density 0.5, columns [1, 3] for two steps and [0, 2] for two.
 GRADIENTS = (
@@ -58,7 +58,7 @@ def test_worked_example_of_the_authors_code(options, expected, path, monkeypatch
         assert (total, size) == (4, 2)
         return torch.tensor([1, 3] if key[2] == 0 else [0, 2])
 
-    monkeypatch.setattr(subspaces_module, "draw_subset", draw)
+    monkeypatch.setattr(spaces_module, "draw_subset", draw)
     p = nn.Parameter(torch.ones(2, 4))
     optimizer = FRUGAL([p], lr=0.01, density=0.5, update_gap=2, **options, **path)
     for step, grad in enumerate(GRADIENTS, 1):
@@ -66,21 +66,6 @@ def test_worked_example_of_the_authors_code(options, expected, path, monkeypatch
         optimizer.step()
         if step in expected:
             torch.testing.assert_close(p.detach(), torch.tensor(expected[step]), rtol=0, atol=2e-6)
-
-
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-@pytest.mark.parametrize("restart", [False, True])
-def test_density_one_is_adamw_of_torch_bit_for_bit(weight_decay, restart) -> None:
-    ours, theirs = matrix(9, 14), matrix(9, 14)
-    gap = 6 if restart else 100
-    optimizer = FRUGAL([ours], lr=0.01, weight_decay=weight_decay, density=1.0, update_gap=gap, reference=True)
-    other = torch.optim.AdamW([theirs], lr=0.01, weight_decay=weight_decay, foreach=False)
-    for step in range(20):
-        if restart and step % gap == 0:
-            other.state.clear()
-        run(optimizer, [ours], step, step + 1)
-        run(other, [theirs], step, step + 1)
-        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "block"])
@@ -105,7 +90,7 @@ def test_density_zero_is_sign_descent_bit_for_bit(path) -> None:
     assert not list(tensors_in(optimizer.state[ours]))
 
 
-@pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "block", "randperm"])
+@pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "block"])
 def test_every_coordinate_moves_by_lr_right_after_a_reset(subspace) -> None:
     params = [matrix(8, 12, seed=i) for i in range(4)]
     optimizer = FRUGAL(params, lr=0.01, density=0.5, update_gap=3, subspace=subspace)

@@ -25,7 +25,7 @@ from ..checks import arguments
 from ..kernels import Kernel
 from ..projection import MatrixOptimizer, Shard2d, as_matrix, local_of, shard_of
 from ..projection.blocks import BlockOf, block_numbers
-from ..projection.selection import ORDERS, SIDES, active_blocks, check_mirror, kept_dim, subset_size
+from ..projection.selection import ORDERS, SIDES, active_blocks, kept_dim, subset_size
 from ..projection.sharding import local_gradient
 from ..stochastic import HALF, advance_key, keys_of
 from .rules import STATE_FREE, STATE_FULL, full_scalars, matrix_scalars
@@ -53,12 +53,11 @@ class FRUGAL(MatrixOptimizer):
         density: share rho of a matrix that has states, in [0, 1]; a change takes effect at the next refresh.
         update_gap: steps T between refreshes, at least 1.
         subspace: ``columns``, ``rows`` or ``randk`` (entries), drawn at random; ``block``: whole tensors; ``svd``:
-            leading singular vectors of the gradient; ``random``: random orthonormal vectors; ``randperm``: rows or
-            columns on the side that ``proj_side`` says.
-        proj_side: for ``svd``, ``random``, ``randperm``: ``std`` projects the smaller side (of square matrices the
-            columns), ``reverse_std`` the other, ``left`` the rows, ``right`` the columns, ``full`` both.
+            leading singular vectors of the gradient; ``random``: random orthonormal vectors.
+        proj_side: for ``svd`` and ``random``: ``std`` projects the smaller side (of square matrices the columns),
+            ``reverse_std`` the other, ``left`` the rows, ``right`` the columns.
         block_order: for ``block``: ``random``, ``shuffled`` (every block once before the next round), ``ascending``,
-            ``descending``, ``mirror`` (from both ends).
+            ``descending``.
         block_of: for ``block``: which tensors form one block: a function of the parameter's name (named parameters
             only), or a list with a label for each parameter of the group; None: each tensor is one.
         state_full: rule with states: ``adamw``, ``lion`` or ``sgdm``.
@@ -73,16 +72,15 @@ class FRUGAL(MatrixOptimizer):
         nesterov: Nesterov's form of ``sgdm``.
         state_dtype: of the states: ``torch.float32``, ``torch.bfloat16``, or ``"8bit"``.
         seed: of the subspaces.
-        reference: take torch operations in the order of ``torch.optim.AdamW(foreach=False)``; slower, for checks.
         maximize: whether to maximize the objective.
         foreach: update by torch operations; for groups without subspace as in torch.
         fused: update by compiled CPU code; default where it can serve.
         stochastic_rounding: round 16-bit parameters stochastically instead of to the nearest.
 
     Raises:
-        ValueError: a hyperparameter is NaN or out of range, ``mirror`` with an odd number of active blocks, or there
-            are no parameters. In ``step``: a DTensor with ``randperm``, or with 8-bit states of which no dimension is
-            the parameter's (``block``, ``randk``, or columns or rows that are themselves split).
+        ValueError: a hyperparameter is NaN or out of range, or there are no parameters. In ``step``: a DTensor with
+            8-bit states of which no dimension is the parameter's (``block``, ``randk``, or columns or rows that are
+            themselves split).
         RuntimeError: in ``step``, for a sparse gradient.
 
     Warns:
@@ -131,7 +129,6 @@ class FRUGAL(MatrixOptimizer):
         nesterov: bool = False,
         state_dtype: torch.dtype | str = torch.float32,
         seed: int = 0,
-        reference: bool = False,
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
@@ -176,8 +173,6 @@ class FRUGAL(MatrixOptimizer):
         try:
             if group["density"] is not None and group["subspace"] == "block":
                 group["block_of"] = block_numbers(group["block_of"], group)
-                if group["block_order"] == "mirror":
-                    check_mirror(self._count_of_blocks(group)[1])
             else:
                 group["block_of"] = None
         except (TypeError, ValueError):
@@ -211,9 +206,6 @@ class FRUGAL(MatrixOptimizer):
         if group["subspace"] in ("columns", "rows"):
             return int(group["subspace"] == "rows")
         return kept_dim(shard.shape, group["proj_side"])
-
-    def init_matrix(self, group: dict[str, Any], matrix: Tensor, state: dict[str, Any], shard: Shard2d) -> None:
-        """Nothing yet: states come with the subspace, which needs the gradient."""
 
     def update_matrices(
         self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], states: list[dict[str, Any]]
@@ -252,19 +244,15 @@ class FRUGAL(MatrixOptimizer):
         group["since_refresh"] += 1
         return int(group["refreshes"]) - 1
 
-    def _count_of_blocks(self, group: dict[str, Any]) -> tuple[int, int]:
-        total = len({group["block_of"][self.place_of(p).position] for p in self.matrices(group)})
-        return total, subset_size(total, group["density"], rounding="nearest")
-
     def _active(self, group: dict[str, Any], refresh: int) -> set[int]:
         """Positions in the group of the tensors whose block is active; empty unless in block mode."""
         if group["subspace"] != "block":
             return set()
         positions = [self.place_of(p).position for p in self.matrices(group)]
         labels = list(dict.fromkeys(group["block_of"][at] for at in positions))
-        total, count = self._count_of_blocks(group)
+        count = subset_size(len(labels), group["density"], rounding="nearest")
         number = self.place_of(group["params"][0]).group
-        chosen = active_blocks(total, count, group["block_order"], refresh, (group["seed"], number))
+        chosen = active_blocks(len(labels), count, group["block_order"], refresh, (group["seed"], number))
         blocks = {labels[i] for i in chosen}
         return {at for at in positions if group["block_of"][at] in blocks}
 

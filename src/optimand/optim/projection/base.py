@@ -76,7 +76,7 @@ class MatrixOptimizer(ElementwiseOptimizer):
     # What a method brings
 
     def init_matrix(self, group: dict[str, Any], matrix: Tensor, state: dict[str, Any], shard: Shard2d) -> None:
-        """Put the first state of a matrix into ``state``, which holds ``step`` (0) and ``index`` already.
+        """Put the first state of a matrix, if any, into ``state``, which holds ``step`` (0) and ``index`` already.
 
         Args:
             group: the group's hyperparameters.
@@ -84,7 +84,6 @@ class MatrixOptimizer(ElementwiseOptimizer):
             state: plain values and tensors; tensors of a sharded parameter's size through :meth:`Shard2d.wrap`.
             shard: where the block lies in the whole matrix.
         """
-        raise NotImplementedError
 
     def update_matrix(
         self, group: dict[str, Any], matrix: Tensor, grad: Tensor, state: dict[str, Any], shard: Shard2d
