@@ -108,7 +108,7 @@ def test_direction_with_moments_of_less_precision():
     low, g = torch.randn(64, generator=generator_of(1)), torch.randn(64, generator=generator_of(2))
     exact = [torch.zeros(64), torch.zeros(64)]
     half = [torch.zeros(64, dtype=torch.bfloat16), torch.zeros(64, dtype=torch.bfloat16)]
-    coded = [QuantizedTensor.zeros_like(g, name) for name in ("dynamic", "dynamic_unsigned_floor")]
+    coded = [QuantizedTensor.zeros_like(g, name) for name in ("dynamic", "dynamic_unsigned_sqrt")]
     for _ in range(2):
         results = [adam_direction(low, *pair, (0.9, 0.99), 1e-8) for pair in (exact, half, coded)]
     torch.testing.assert_close(results[1], results[0], rtol=2e-2, atol=0)

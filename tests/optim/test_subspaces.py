@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -152,16 +149,6 @@ def test_draws_are_functions_of_their_key_alone() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0], draw_subset(50, 9, (0, 3, 8)))
     assert not torch.equal(first[0], draw_subset(50, 9, (1, 3, 7)))
-
-
-def test_another_process_draws_the_same() -> None:
-    code = (
-        "import torch; torch.manual_seed(5); from optimand.optim.projection.selection import *;"
-        "print(draw_subset(50, 9, (0, 3, 7)).tolist(), entries_within(50, entry_limit(50, 9, (1,)), (1,)).tolist())"
-    )
-    other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
-    mine = draw_subset(50, 9, (0, 3, 7)).tolist(), entries_within(50, entry_limit(50, 9, (1,)), (1,)).tolist()
-    assert other == f"{mine[0]} {mine[1]}"
 
 
 def test_sizes_and_sides() -> None:

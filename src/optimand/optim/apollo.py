@@ -42,7 +42,7 @@ class APOLLO(RankedOptimizer):
 
     Only matrices are treated so (tensors of more dimensions as ``(out, rest)``); vectors and scalars run AdamW. Give
     embeddings and the output head a group without ``rank``, as
-    :func:`optimand.optim.routing.matrix_param_groups` does. The keys of groups are those of apollo-torch; where one
+    :func:`optimand.optim.routing.param_groups_for` does. The keys of groups are those of apollo-torch; where one
     group names a ``rank``, groups that do not run AdamW.
 
     Args:

@@ -19,7 +19,6 @@ Group = Mapping[str, Any]
 Rule = Callable[[Sequence[Group]], list[list[int]]]
 STEP = 4  # a step count, float32
 SCALE = 4  # the scale of a block of quantized values, float32
-HISTORY = 400  # 100 norms of gradients, float32
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -92,16 +91,15 @@ def low_bit(states: int, bits: int = 8, *, also_momentum: bool = False) -> Rule:
 
     def of_group(params: Sequence[Tensor], group: Group) -> list[int]:
         count = states + int(bool(group.get("amsgrad"))) + int(also_momentum and bool(group.get("momentum")))
-        extra = STEP + (HISTORY if group.get("percentile_clipping", 100) < 100 else 0)
         found = []
         for at, p in enumerate(params):
             own = {name: group.get(name, value) for name, value in common.items()}
             own |= {"optim_bits": 32} if getattr(p, "optim_bits", None) == 32 else {}
             own |= dict((group.get("overrides") or {}).get(at, {}))
             if own["optim_bits"] == 32 or p.numel() < own["min_8bit_size"] or p.dtype == torch.float64:
-                found.append(count * p.numel() * full_dtype(p.dtype).itemsize + extra)
+                found.append(count * p.numel() * full_dtype(p.dtype).itemsize + STEP)
             else:
-                found.append(count * quantized_bytes(p.numel(), bits, own["block_size"]) + extra)
+                found.append(count * quantized_bytes(p.numel(), bits, own["block_size"]) + STEP)
         return found
 
     return _each_group(of_group)

@@ -10,8 +10,8 @@ from tests.optim.frugal.common import gradient, matrix, run
 from torch import nn
 
 import optimand.optim.frugal.spaces as spaces_module
+from optimand.optim.formulas import ADAM
 from optimand.optim.frugal import FRUGAL
-from optimand.optim.frugal.kernels import SubsetKernel
 from optimand.optim.memory import tensors_in
 
 PATHS = ({}, {"fused": False})
@@ -150,12 +150,12 @@ def test_a_broken_compiler_leaves_the_torch_path(monkeypatch) -> None:
 
     monkeypatch.setattr("optimand.optim.kernels.compiler.load", broken)
     monkeypatch.setattr("optimand.optim.frugal.steps._SUBSETS", {})
+    monkeypatch.setattr(ADAM, "failure", None)
     p, twin = matrix(6, 8), matrix(6, 8)
-    with pytest.warns(RuntimeWarning, match="no compiled kernel for a subset"):
+    with pytest.warns(RuntimeWarning, match="no compiled kernel for 'adam'"):
         run(FRUGAL([p], density=0.5), [p], 0, 1)
     run(FRUGAL([twin], density=0.5, fused=False), [twin], 0, 1)
     assert torch.equal(p, twin)
-    assert isinstance(SubsetKernel, type)
 
 
 def reference_step(p, g, q, m, v, k, lr, free) -> torch.Tensor:
@@ -203,13 +203,13 @@ def test_rounding_noise_of_a_projection_has_no_sign(shape) -> None:
     assert torch.equal(*results)
 
 
-def squares(alpha: float, steps: int, noise: float, start: float) -> list[float]:
+def squares(alpha: float, steps: int, noise: float, start: float, runs: int = 5) -> list[float]:
     """Running sums of the squared gradient's norm: FRUGAL(SGDM, SGD) on a quadratic, half of it drawn each step.
 
-    Mean of five runs, the rows of one matrix.
+    Mean of the runs, the rows of one matrix.
     """
     spectrum = torch.logspace(-2, 0, 50, dtype=torch.float64)
-    p = nn.Parameter(torch.full((5, 50), start, dtype=torch.float64))
+    p = nn.Parameter(torch.full((runs, 50), start, dtype=torch.float64))
     optimizer = FRUGAL(
         [p], lr=alpha, density=0.5, update_gap=1, subspace="randk", state_full="sgdm", state_free="sgd",
         momentum=0.9, dampening=0.9, on_change="project", fused=False,
@@ -218,20 +218,20 @@ def squares(alpha: float, steps: int, noise: float, start: float) -> list[float]
     total, sums = 0.0, []
     for _ in range(steps):
         grad = spectrum * p.detach()
-        total += grad.square().sum().item() / 5
+        total += grad.square().sum().item() / runs
         sums.append(total)
-        p.grad = grad + noise * torch.randn(5, 50, generator=generator, dtype=torch.float64)
+        p.grad = grad + noise * torch.randn(runs, 50, generator=generator, dtype=torch.float64)
         optimizer.step()
     return sums
 
 
 def test_gradients_are_summable_without_noise() -> None:
-    sums = squares(0.05, 4000, 0.0, 1.0)
+    sums = squares(0.05, 2000, 0.0, 1.0)
     assert 165 < sums[999] < 190
     assert sums[-1] <= 1.1 * sums[999]
 
 
 def test_the_plateau_under_noise_is_proportional_to_the_step() -> None:
     # From the minimum, so that no transient is left to wait for.
-    high, low = (sums[-1] - sums[999] for sums in (squares(alpha, 3000, 0.1, 0.0) for alpha in (0.05, 0.025)))
+    high, low = (sums[-1] - sums[499] for sums in (squares(alpha, 1200, 0.1, 0.0, 20) for alpha in (0.05, 0.025)))
     assert 1.5 <= high / low <= 2.2

@@ -16,7 +16,7 @@ from ..projection.base import shares_memory
 from ..projection.subspaces import Basis, Coordinates
 from ..stochastic import HALF, rounding_of
 from .kernels import Job, SubsetKernel
-from .rules import STATE_FREE, STATE_FULL, quantized_rule
+from .rules import STATE_FREE, STATE_FULL
 from .spaces import NOISE, Space, Whole, load, store
 
 _SUBSETS: dict[tuple[str, str, int], SubsetKernel] = {}
@@ -167,7 +167,9 @@ def _full_step(group: dict[str, Any], item: Item, part: Tensor, grad: Tensor) ->
     quantized = not isinstance(buffers[0], Tensor) and buffers[0].shape == part.shape
     if quantized and part.dtype == torch.float32:
         out, row = part.contiguous(), [[buffer] for buffer in buffers]
-        rule = quantized_rule(group["state_full"])
+        from ..blockwise.kernel import quantized_kernel
+
+        rule = quantized_kernel(kernel)
         rule.launch([out], [grad.contiguous()], row, [item.full], fused=group["fused"] is not False)
         if out is not part:
             part.copy_(out)

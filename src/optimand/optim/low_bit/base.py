@@ -17,10 +17,10 @@ from torch import Tensor
 from optimand.core.validation import check_choice, check_int, suggest
 from optimand.optim.base import ElementwiseOptimizer, Params
 from optimand.optim.blockwise import QuantizedTensor
+from optimand.optim.blockwise.kernel import quantized_kernel
 
-from .clipping import new_history
-from .storage import SETTINGS, check_settings, fresh, local, packed, quantizes, restored, settings_of
-from .updates import HISTORY, QuantizedUpdates, quantized_kernel
+from .storage import SETTINGS, check_settings, fresh, packed, quantizes, restored, settings_of
+from .updates import QuantizedUpdates
 
 
 class LowBitOptions(TypedDict, total=False):
@@ -31,8 +31,6 @@ class LowBitOptions(TypedDict, total=False):
     optim_bits: int
     signed_scale: bool
     second_moment: str
-    percentile_clipping: int
-    bf16_stochastic_round: bool
     stochastic_rounding: bool
     nonfinite: str
     maximize: bool
@@ -59,12 +57,8 @@ class LowBitOptimizer(QuantizedUpdates):
             * ``signed_scale``: let the scale carry the sign of the block's extreme (default); False is the official
               rule, which shrinks negative extremes by 0.7 %.
             * ``second_moment``: how states that are never negative are kept: ``"sqrt"`` (default) stores the square
-              root, ``"floor"`` keeps positive values from becoming 0, ``"plain"`` is the official rule, under which
-              a coordinate can take a far too large step.
-            * ``percentile_clipping``: clip each gradient to this percentile of its parameter's last 100 norms,
-              0 to 99; 100 (default) does not clip.
-            * ``stochastic_rounding``, or torchao's name ``bf16_stochastic_round``: round 16-bit parameters
-              stochastically instead of to the nearest.
+              root, ``"plain"`` is the official rule, under which a coordinate can take a far too large step.
+            * ``stochastic_rounding``: round 16-bit parameters stochastically instead of to the nearest.
             * ``nonfinite``: what to do where a block's new state would be NaN or infinite. The block stays as it
               was, parameter and states; ``"raise"`` (default) raises at the end of the step, ``"skip"`` does not.
               States in full precision follow torch's optimizers.
@@ -104,8 +98,6 @@ class LowBitOptimizer(QuantizedUpdates):
                 raise TypeError(f"{type(self).__name__} has no option {name!r}{hint}")
         chosen = dict(options)
         overrides = dict(chosen.pop("overrides", None) or {})
-        if "bf16_stochastic_round" in chosen:
-            chosen["stochastic_rounding"] = chosen.pop("bf16_stochastic_round")
         for key, settings in overrides.items():
             if not isinstance(key, str | Tensor) or not isinstance(settings, Mapping):
                 raise TypeError(f"overrides must map parameters or names to settings, got {key!r}: {settings!r}")
@@ -120,7 +112,6 @@ class LowBitOptimizer(QuantizedUpdates):
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
         check_settings({name: group[name] for name in SETTINGS}, self.bits)
-        check_int("percentile_clipping", group["percentile_clipping"], low=0, high=100)
         check_choice("nonfinite", group["nonfinite"], ("raise", "skip"))
         for name in ("maximize", "capturable", "stochastic_rounding"):
             check_choice(name, group[name], (True, False))
@@ -156,8 +147,6 @@ class LowBitOptimizer(QuantizedUpdates):
             state.update({name: fresh(settings, name, param) for name in kernel.states})
             device = param.device if group["capturable"] else torch.device("cpu")
             state["step"] = torch.zeros((), dtype=torch.float32, device=device)
-        if group["percentile_clipping"] < 100:
-            state[HISTORY] = new_history(local(param).device)
 
     def state_dict(self) -> dict[str, Any]:
         """The state in plain terms: a quantized state as a dict of tensors, numbers and strings.
@@ -216,8 +205,6 @@ class LowBitOptimizer(QuantizedUpdates):
                 if saved.get(name) is not None:  # older torch kept None for a momentum that does not exist yet
                     dtype = self.state_dtype(group, name, param)
                     fresh_state[name] = restored(saved[name], settings, name, param, dtype)
-            if HISTORY in saved:
-                fresh_state[HISTORY] = saved[HISTORY].to(local(param).device, torch.float32, copy=True)
             self.state[param].update({**fresh_state, "step": self.state[param]["step"].clone()})
 
     def translate_state_dict(self, state_dict: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +225,6 @@ def shared_defaults(bits: int) -> dict[str, Any]:
         "optim_bits": bits,
         "signed_scale": True,
         "second_moment": "sqrt" if bits == 8 else "plain",
-        "percentile_clipping": 100,
         "nonfinite": "raise",
         "overrides": {},
     }

@@ -32,7 +32,6 @@ _OPTIONS: dict[str, Any] = {
     "optim_bits": 8,
     "signed_scale": True,
     "second_moment": "sqrt",
-    "percentile_clipping": 100,
     "nonfinite": "skip",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -10,9 +9,6 @@ from torch import Tensor
 
 from ..formulas import ADAM
 from .sharding import local_of
-
-# The second moment is the denominator: a positive one must not be stored as 0.
-MAPS = ("dynamic", "dynamic_unsigned_sqrt")
 
 
 def adam_direction(low: Tensor, exp_avg: Any, exp_avg_sq: Any, betas: tuple[float, float], eps: float) -> Tensor:
@@ -38,7 +34,9 @@ def adam_direction(low: Tensor, exp_avg: Any, exp_avg_sq: Any, betas: tuple[floa
     # A step of Adam from zero, with -1 for the learning rate.
     row = (0.0, 1.0, -1.0, beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps)
     if not isinstance(exp_avg, Tensor):
-        quantized_adam().launch([out], [low], [[exp_avg], [exp_avg_sq]], [row])
+        from ..blockwise.kernel import quantized_kernel
+
+        quantized_kernel(ADAM).launch([out], [low], [[exp_avg], [exp_avg_sq]], [row])
         return out
     states = [local_of(exp_avg), local_of(exp_avg_sq)]
     if low.is_cpu and not ADAM.launch([out], [low], [[state] for state in states], [row]):
@@ -51,11 +49,3 @@ def adam_direction(low: Tensor, exp_avg: Any, exp_avg_sq: Any, betas: tuple[floa
             state.copy_(new)
     torch.sqrt(v, out=out).add_(eps)
     return torch.div(m, out, out=out)
-
-
-@functools.cache
-def quantized_adam() -> Any:
-    """Adam on 8-bit moments; loaded when first needed."""
-    from ..blockwise.kernel import QuantizedKernel
-
-    return QuantizedKernel(ADAM, MAPS)
