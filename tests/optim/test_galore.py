@@ -185,8 +185,6 @@ def test_groups_of_galore_torch_carry_over() -> None:
         (Fira, {"norm_growth": 0.5}, "norm_growth must be in .* got 0.5"),
         (BAdam, {"switch_every": 0}, "switch_every must be at least 1, got 0"),
         (BAdam, {"order": "mirror"}, "order must be one of 'random'"),
-        (BAdam, {"block_of": [1, 2]}, "a label for each of the group's 1 parameters, got 2"),
-        (BAdam, {"block_of": len}, "block_of as a function needs names"),
     ],
 )
 def test_bad_values_are_named(build, options, message) -> None:
@@ -274,10 +272,7 @@ def test_badams_blocks_come_from_labels_names_or_groups() -> None:
     assert BAdam([group((2, 2), block="a"), group((2,), block="b"), group((3,), block="a")]).blocks == ["a", "b"]
     named = [group((2, 2), name="layers.0.matrices"), group((2,), name="layers.0.norms"), group((2,), name="head")]
     assert BAdam(named).blocks == ["layers.0", "head"]
-    assert BAdam(layers(), block_of=lambda name: name[-1]).blocks == ["w", "b"]
-    assert BAdam([matrix(2, 2), matrix(3)], block_of=["x", "x"]).blocks == ["x"]
-    with pytest.raises(TypeError, match="block_of must be a function of a name, a list of labels or None, got 3"):
-        BAdam([matrix(2, 2)], block_of=3)
+    assert BAdam(layers()).blocks == ["layers.0", "layers.1", "layers.2"]
 
 
 def test_badam_moves_always_active_groups_in_every_step() -> None:
@@ -309,7 +304,7 @@ def test_badam_can_freeze_what_is_not_active() -> None:
 
 def test_badam_keeps_float32_moments_of_bf16_weights() -> None:
     p = matrix(4, 3, dtype=torch.bfloat16)
-    optimizer = BAdam([p], block_of=["a"])
+    optimizer = BAdam([p])
     run(optimizer, [p], 0, 1)
     assert {t.dtype for t in tensors_in(optimizer.state[p])} == {torch.float32}
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from .projection.buffers import check_state_dtype
 from .projection.selection import active_blocks, kept_dim, subset_size
+from .stochastic import HALF
 
 Group = Mapping[str, Any]
 Rule = Callable[[Sequence[Group]], list[list[int]]]
 STEP = 4  # a step count, float32
 SCALE = 4  # the scale of a block of quantized values, float32
-HALF = (torch.float16, torch.bfloat16)
 
 
 def full_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -177,21 +177,16 @@ def _subspace_size(kind: str, rows: int, columns: int, density: float, proj_side
 
 
 def _blocks(params: Sequence[Tensor], group: Group, density: float, states: int) -> list[int]:
-    """The blocks that are largest together: of those that the order takes, or of any where it is random."""
-    labels = group.get("block_of")
-    labels = list(range(len(params))) if not isinstance(labels, Sequence) else list(labels)
+    """The tensors that are largest together: of those that the order takes, or of any where it is random."""
     dtype = group.get("state_dtype", torch.float32)
     size = [states * buffer_bytes(p.numel(), dtype, p.dtype) for p in params]
-    blocks = list(dict.fromkeys(labels))
-    total = [sum(n for n, own in zip(size, labels, strict=True) if own == label) for label in blocks]
-    count, order = subset_size(len(blocks), density, rounding="nearest"), group.get("block_order", "random")
+    count, order = subset_size(len(size), density, rounding="nearest"), group.get("block_order", "random")
     if order in ("random", "shuffled"):
-        active = sorted(range(len(blocks)), key=lambda at: -total[at])[:count]
+        active = sorted(range(len(size)), key=lambda at: -size[at])[:count]
     else:
-        sets = (active_blocks(len(blocks), count, order, refresh, ()) for refresh in range(len(blocks)))
-        active = max(sets, key=lambda chosen: sum(total[at] for at in chosen), default=[])
-    chosen = {blocks[at] for at in active}
-    return [n if label in chosen else 0 for n, label in zip(size, labels, strict=True)]
+        sets = (active_blocks(len(size), count, order, refresh, ()) for refresh in range(len(size)))
+        active = max(sets, key=lambda chosen: sum(size[at] for at in chosen), default=[])
+    return [n if at in active else 0 for at, n in enumerate(size)]
 
 
 def _badam(groups: Sequence[Group]) -> list[list[int]]:

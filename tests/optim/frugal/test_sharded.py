@@ -24,11 +24,11 @@ pytestmark = pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_availa
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("sharded")
     worker = Path(__file__).with_name("sharded_worker.py")
-    root = str(worker.parents[3])
+    path = os.pathsep.join([str(worker.parents[3]), os.environ.get("PYTHONPATH", "")])
     processes = [
         subprocess.Popen(
             [sys.executable, str(worker), str(rank), str(WORLD), str(folder)],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": root},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": path},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -24,7 +24,6 @@ from ..base import Params
 from ..checks import arguments
 from ..kernels import Kernel
 from ..projection import MatrixOptimizer, Shard2d, as_matrix, local_of, shard_of
-from ..projection.blocks import BlockOf, block_numbers
 from ..projection.selection import ORDERS, SIDES, active_blocks, kept_dim, subset_size
 from ..projection.sharding import local_gradient
 from ..stochastic import HALF, advance_key, keys_of
@@ -58,8 +57,6 @@ class FRUGAL(MatrixOptimizer):
             ``reverse_std`` the other, ``left`` the rows, ``right`` the columns.
         block_order: for ``block``: ``random``, ``shuffled`` (every block once before the next round), ``ascending``,
             ``descending``.
-        block_of: for ``block``: which tensors form one block: a function of the parameter's name (named parameters
-            only), or a list with a label for each parameter of the group; None: each tensor is one.
         state_full: rule with states: ``adamw``, ``lion`` or ``sgdm``.
         state_free: rule without states: ``sign_sgd``, ``sgd`` or ``none``.
         inactive_lr_scale: the learning rate of the rule without states, as a multiple of the other's.
@@ -118,7 +115,6 @@ class FRUGAL(MatrixOptimizer):
         subspace: str = "columns",
         proj_side: str = "std",
         block_order: str = "random",
-        block_of: BlockOf = None,
         state_full: str = "adamw",
         state_free: str = "sign_sgd",
         inactive_lr_scale: float = 1.0,
@@ -170,14 +166,6 @@ class FRUGAL(MatrixOptimizer):
         group = self.param_groups[-1]
         for name in self.group_counts:
             group.setdefault(name, 0)
-        try:
-            if group["density"] is not None and group["subspace"] == "block":
-                group["block_of"] = block_numbers(group["block_of"], group)
-            else:
-                group["block_of"] = None
-        except (TypeError, ValueError):
-            self.param_groups.pop()
-            raise
         vectors = [p for p in group["params"] if not self.is_matrix(group, p) and p.numel()]
         if said and vectors and group["density"] is not None:
             warnings.warn(
@@ -245,16 +233,14 @@ class FRUGAL(MatrixOptimizer):
         return int(group["refreshes"]) - 1
 
     def _active(self, group: dict[str, Any], refresh: int) -> set[int]:
-        """Positions in the group of the tensors whose block is active; empty unless in block mode."""
+        """Positions in the group of the tensors that are active; empty unless in block mode."""
         if group["subspace"] != "block":
             return set()
         positions = [self.place_of(p).position for p in self.matrices(group)]
-        labels = list(dict.fromkeys(group["block_of"][at] for at in positions))
-        count = subset_size(len(labels), group["density"], rounding="nearest")
+        count = subset_size(len(positions), group["density"], rounding="nearest")
         number = self.place_of(group["params"][0]).group
-        chosen = active_blocks(len(labels), count, group["block_order"], refresh, (group["seed"], number))
-        blocks = {labels[i] for i in chosen}
-        return {at for at in positions if group["block_of"][at] in blocks}
+        chosen = active_blocks(len(positions), count, group["block_order"], refresh, (group["seed"], number))
+        return {positions[i] for i in chosen}
 
     def _free_blocks(self, group: dict[str, Any]) -> None:
         """Drop the states of blocks that are no longer active, also of tensors without gradient."""

@@ -124,7 +124,7 @@ def enter(
         active: whether the matrix belongs to the active blocks; read in block mode only.
 
     Raises:
-        ValueError: the matrix is sharded, and the subspace is ``randperm`` or its states cannot have 8 bits.
+        ValueError: the matrix is sharded, and its states cannot have 8 bits.
     """
     before: Any = find(group, state, matrix, shard, cache) if "refresh" in state else None
     names = STATE_FULL[group["state_full"]].states

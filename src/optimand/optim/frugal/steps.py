@@ -12,9 +12,9 @@ from torch import Tensor
 from ..kernels import sign
 from ..kernels.blocks import update_in_blocks
 from ..projection import Shard2d, local_of
-from ..projection.base import shares_memory
+from ..projection.base import shares_memory, write_back
 from ..projection.subspaces import Basis, Coordinates
-from ..stochastic import HALF, rounding_of
+from ..stochastic import HALF
 from .kernels import Job, SubsetKernel
 from .rules import STATE_FREE, STATE_FULL
 from .spaces import NOISE, Space, Whole, load, store
@@ -137,10 +137,7 @@ def _update_by_torch(group: dict[str, Any], item: Item) -> None:
         free_step(work, grad, group["state_free"], *item.free)
         _full_step(group, item, part, space.down(grad))
         space.put_(work, part)
-    if work is not matrix and item.key is not None:
-        work = rounding_of(matrix, item.key)(work)
-    if not shares_memory(work, item.target):
-        item.target.copy_(work.view_as(item.target))
+    write_back(work, matrix, item.target, item.key)
 
 
 def free_step(matrix: Tensor, grad: Tensor, rule: str, decay: float, lr: float) -> None:

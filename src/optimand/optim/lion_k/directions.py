@@ -49,7 +49,7 @@ class FunctionKappa(Kappa):
             f"kappa {self.label!r} is a bare callable: only its direction is known; give a Kappa for diagnostics"
         )
 
-    _value = _conj = _conj_grad = _dist = _project = _unknown
+    _value = _conj = _conj_grad = _dist = _project = _unknown  # type: ignore[assignment]
 
 
 def as_kappa(given: Any, kwargs: Mapping[str, Any] | None, here: Kappa | None = None) -> Kappa:
