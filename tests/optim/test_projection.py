@@ -182,8 +182,8 @@ def test_tensors_of_more_dimensions_are_matrices_of_their_first():
 def test_places_are_positions_over_all_groups():
     a, b, c = (nn.Parameter(torch.ones(2, 2)) for _ in range(3))
     optimizer = Sign([{"params": [a, b]}, {"params": [c]}])
-    assert optimizer.place_of(c) == Place(2, 1, 0, 1)
-    assert optimizer.place_of(b) == Place(1, 0, 1, 2)
+    assert optimizer.place_of(c) == Place(2, 1, 0)
+    assert optimizer.place_of(b) == Place(1, 0, 1)
     c.grad = torch.ones(2, 2)
     optimizer.step()
     assert optimizer.state[c]["index"] == 2
