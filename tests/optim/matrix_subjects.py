@@ -25,14 +25,13 @@ FRUGAL_SUBJECTS: dict[str, dict[str, Any]] = {
     "randk, sgdm": {"density": 0.3, "subspace": "randk", "state_full": "sgdm", "on_change": "project"},
     "block": {"density": 0.5, "subspace": "block"},
     "svd": {"density": 0.4, "subspace": "svd"},
-    "random": {"density": 0.4, "subspace": "random", "proj_side": "full", "on_change": "project"},
+    "random": {"density": 0.4, "subspace": "random", "on_change": "project"},
     "columns, 8 bits": {"density": 0.5, "state_dtype": torch.uint8},
     "state-free": {"density": 0.0},
 }
 LOW_RANK_SUBJECTS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
     "galore": (GaLore, {"rank": 2, "oversize": "clamp"}),
     "galore, random": (GaLore, {"rank": 3, "oversize": "clamp", "proj": "random", "scale": 1.0}),
-    "galore, full": (GaLore, {"rank": 2, "oversize": "clamp", "proj_type": "full"}),
     "galore, 8 bits": (GaLore, {"rank": 2, "oversize": "clamp", "state_dtype": torch.uint8}),
     "fira": (Fira, {"rank": 2, "oversize": "clamp"}),
 }
@@ -63,13 +62,18 @@ def one_block(params: Any, **options: Any) -> BAdam:
 
 _DRAWS = {"dtypes_may_mix_in_a_group": "draws depend on a parameter's place among all"}
 _PRODUCTS = {"results_do_not_depend_on_the_number_of_threads": "matrix products may sum in another order"}
+_TRACES = dict.fromkeys(
+    ["a_compiled_training_step_gives_the_same_parameters"], "steps of matrices are no part of a trace: one subject does"
+)
 # What a method does not do, and why.
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "frugal": _DRAWS,
-    "frugal: svd": _PRODUCTS,
-    "frugal: random": _PRODUCTS,
-    **dict.fromkeys(LOW_RANK_SUBJECTS, _PRODUCTS),
-    "galore, random": _DRAWS | _PRODUCTS,
+    **{f"frugal: {name}": _TRACES for name in FRUGAL_SUBJECTS if name != "columns"},
+    "frugal: svd": _PRODUCTS | _TRACES,
+    "frugal: random": _PRODUCTS | _TRACES,
+    **dict.fromkeys(LOW_RANK_SUBJECTS, _PRODUCTS | _TRACES),
+    "galore": _PRODUCTS,
+    "galore, random": _DRAWS | _PRODUCTS | _TRACES,
     "badam": {"a_group_can_be_added_between_steps": "the new group is another block, which waits for its turn"},
 }
 

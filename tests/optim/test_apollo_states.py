@@ -163,28 +163,14 @@ def test_configurations_of_apollo_torch_carry_over():
     torch.testing.assert_close(embedding, reference)
 
 
-def test_alpha_is_the_root_of_scale_and_cannot_be_set():
-    w = nn.Parameter(torch.zeros(2, 3))
-    optimizer = APOLLOMini([w])
-    assert optimizer.alpha == pytest.approx(11.31, abs=5e-3)
-    with pytest.raises(AttributeError):
-        optimizer.alpha = 2.0  # type: ignore[misc]
-
-
 def test_ranks_beyond_the_smaller_side():
     w = nn.Parameter(torch.zeros(3, 5))
     with pytest.warns(UserWarning, match="rank"):
         APOLLO([w])
-    with pytest.raises(ValueError, match="rank"):
-        APOLLO([w], oversize="raise")
     optimizer = APOLLO([w], oversize="clamp")
     w.grad = torch.ones(3, 5)
     optimizer.step()
     assert optimizer.state[w]["exp_avg"].shape == (3, 5)
-    kept = APOLLO([nn.Parameter(torch.zeros(8, 8))], rank=8)
-    with pytest.raises(ValueError, match="rank"):
-        kept.add_param_group({"params": [w], "oversize": "raise"})
-    assert len(kept.param_groups) == 1
 
 
 @pytest.mark.parametrize(
@@ -200,8 +186,6 @@ def test_ranks_beyond_the_smaller_side():
         ("proj", "dct", ValueError),
         ("proj_type", "full", ValueError),
         ("norm_growth", 0.9, ValueError),
-        ("limiter_on", "both", ValueError),
-        ("decay", "never", ValueError),
         ("state_dtype", torch.int8, ValueError),
         ("seed", "a", TypeError),
         ("oversize", "ignore", ValueError),

@@ -30,7 +30,7 @@ from optimand.optim.low_bit import (
     StableEmbedding,
 )
 from optimand.optim.memory import state_bytes, tensor_bytes, tensors_in
-from optimand.optim.planner import has_formula, plan_memory
+from optimand.optim.planner import plan_memory
 from optimand.optim.routing import param_groups_for
 from optimand.training.llama import LLAMA, Llama, LlamaConfig
 
@@ -66,7 +66,7 @@ METHODS = {
     "adam-8bit": [(Adam8bit, {})],
     "adamw-8bit": [
         (AdamW8bit, {}), (AdamW8bit, {"block_size": 64}), (AdamW8bit, {"min_8bit_size": 0}),
-        (AdamW8bit, {"amsgrad": True}), (AdamW8bit, {"optim_bits": 32}), (AdamW8bit, {"percentile_clipping": 5}),
+        (AdamW8bit, {"amsgrad": True}), (AdamW8bit, {"optim_bits": 32}),
     ],
     "adamw-4bit": [(AdamW4bit, {})],
     "sgd-8bit": [(SGD8bit, {})],
@@ -85,14 +85,14 @@ METHODS = {
     ],
     "apollo-mini": [(APOLLOMini, {})],
     "galore": [
-        (GaLore, {}), (GaLore, {"rank": 5, "proj_type": "full"}), (GaLore, {"proj_type": "reverse_std"}),
+        (GaLore, {}), (GaLore, {"rank": 5}), (GaLore, {"proj_type": "reverse_std"}),
         (GaLore, {"state_dtype": torch.uint8, "proj": "random"}),
     ],
     "fira": [(Fira, {}), (Fira, {"norm_growth": None, "proj": "random"})],
     "frugal": [
         (FRUGAL, {}), (FRUGAL, {"density": 0.0}), (FRUGAL, {"density": 1.0}), (FRUGAL, {"density": 0.3}),
-        (FRUGAL, {"subspace": "rows"}), (FRUGAL, {"subspace": "randk"}), (FRUGAL, {"subspace": "randperm"}),
-        (FRUGAL, {"subspace": "svd"}), (FRUGAL, {"subspace": "svd", "proj_side": "full"}),
+        (FRUGAL, {"subspace": "rows"}), (FRUGAL, {"subspace": "randk"}),
+        (FRUGAL, {"subspace": "svd"}), (FRUGAL, {"subspace": "svd", "proj_side": "left"}),
         (FRUGAL, {"subspace": "random", "proj_side": "reverse_std"}), (FRUGAL, {"state_full": "lion"}),
         (FRUGAL, {"state_full": "sgdm", "density": 0.5}), (FRUGAL, {"state_dtype": "8bit"}),
     ],
@@ -253,5 +253,3 @@ def test_what_cannot_be_predicted_says_why():
         plan_memory(model, "lbfgs", groups=list(model.parameters()), build=torch.optim.LBFGS)
     with pytest.raises(TypeError, match="groups are given, so there is no place for rank"):
         plan_memory(model, "apollo", groups=list(model.parameters()), rank=3)
-    assert has_formula("apollo")
-    assert not has_formula("apolo")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from optimand.optim.roles import matrix_width, parameter_roles
-from optimand.optim.routing import block_of, matrix_param_groups, param_groups_for, route_of
+from optimand.optim.routing import block_of, param_groups_for, route_of
 from optimand.training.llama import Llama, LlamaConfig
 from optimand.training.models import MLP
 from optimand.training.transformer import ByteTransformer, ViT
@@ -236,9 +236,9 @@ def test_a_model_whose_weights_are_mostly_others_is_pointed_out():
         param_groups_for(Experts(), "apollo")
 
 
-def test_matrix_param_groups_put_their_options_on_the_matrices_alone():
+def test_groups_have_their_options_on_the_matrices_alone():
     model = llama()
-    groups = by_name(matrix_param_groups(model, ("mlp",), rank=2, proj="svd"))
+    groups = by_name(param_groups_for(model, "apollo", include=("mlp",), rank=2, proj="svd"))
     assert len(groups["matrices"]["params"]) == 6
     assert (groups["matrices"]["rank"], groups["matrices"]["proj"]) == (2, "svd")
     assert "rank" not in groups["other"]
@@ -313,7 +313,7 @@ def test_gpt2s_rows_are_frugals_columns():
     groups = by_name(param_groups_for(model, "frugal", subspace="randk"))
     assert "matrices" in groups
     assert groups["matrices"]["subspace"] == "randk"
-    assert by_name(matrix_param_groups(model, density=0.5))["matrices-transposed"]["subspace"] == "rows"
+    assert by_name(param_groups_for(model, "frugal", density=0.5))["matrices-transposed"]["subspace"] == "rows"
 
 
 def test_bert_with_and_without_a_language_model_head():

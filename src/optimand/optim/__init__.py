@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from .low_bit import StableEmbedding as StableEmbedding
     from .memory import state_bytes as state_bytes
     from .projection import MatrixOptimizer as MatrixOptimizer
-    from .routing import matrix_param_groups as matrix_param_groups
     from .routing import param_groups_for as param_groups_for
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)

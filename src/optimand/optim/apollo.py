@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optimand.core.validation import check_choice, check_number
+from optimand.core.validation import check_choice
 
 from .base import Params
 from .checks import arguments
@@ -34,9 +34,7 @@ from .projection import (
     work_dtype,
 )
 from .projection.ranks import RankedOptimizer
-from .projection.selection import kept_dim, singular_vectors
-
-PROJ_TYPES = ("std", "reverse_std", "left", "right")
+from .projection.selection import singular_vectors
 
 
 class APOLLO(RankedOptimizer):
@@ -44,7 +42,7 @@ class APOLLO(RankedOptimizer):
 
     Only matrices are treated so (tensors of more dimensions as ``(out, rest)``); vectors and scalars run AdamW. Give
     embeddings and the output head a group without ``rank``, as
-    :func:`optimand.optim.routing.matrix_param_groups` does. The keys of groups are those of apollo-torch; where one
+    :func:`optimand.optim.routing.param_groups_for` does. The keys of groups are those of apollo-torch; where one
     group names a ``rank``, groups that do not run AdamW.
 
     Args:
@@ -52,7 +50,7 @@ class APOLLO(RankedOptimizer):
         lr: learning rate, at least 0; a number or a 0-d tensor.
         betas: decay rates of the two moments, each in [0, 1).
         eps: added to the square root of the second moment, at least 0.
-        weight_decay: decoupled weight decay, at least 0.
+        weight_decay: decoupled weight decay, at least 0; it acts on the updated weights, as in the authors' code.
         rank: rank r of the projection, at least 1; None for AdamW. A quarter of the width is the paper's choice.
         scale: the update is multiplied by ``alpha = sqrt(scale)``; above 0.
         scale_type: ``channel``: one factor for each entry of the dimension that is not projected; ``tensor``: one.
@@ -60,17 +58,15 @@ class APOLLO(RankedOptimizer):
         proj: ``random``, or ``svd`` for the leading singular vectors of the gradient, which are kept in the state.
         proj_type: which side is projected: ``std`` the smaller (the columns of a square matrix), ``reverse_std`` the
             other, ``left`` the rows, ``right`` the columns.
-        norm_growth: largest growth of an update's norm from step to step, at least 1; None for no limit.
-        limiter_on: ``uncorrected``: the limiter sees the update without bias correction, as in the authors' code;
-            ``corrected``: with it.
-        decay: ``after``: weight decay acts on the updated weights, as in the authors' code; ``before``: on the old.
+        norm_growth: largest growth of an update's norm from step to step, at least 1; None for no limit. The norm is
+            that before bias correction, as in the authors' code.
         state_dtype: of the moments: ``torch.float32``, ``torch.bfloat16``, or ``"8bit"``.
         seed: of the projections.
         cache_projection: keep P between steps (r m numbers for each matrix) instead of drawing it in each. Drawing
             runs on the CPU; with weights on an accelerator and large ranks, keep it.
         correct_bias: whether Adam's bias correction multiplies the learning rate.
-        oversize: what to do where ``rank`` exceeds the smaller side of a matrix: ``warn`` and ``clamp`` take that
-            side, ``raise`` refuses.
+        oversize: where ``rank`` exceeds the smaller side of a matrix, that side is taken: ``warn`` says so, ``clamp``
+            does not.
         maximize: whether to maximize the objective.
         foreach: as in torch, for the parameters that run AdamW.
         fused: as in torch, for the parameters that run AdamW.
@@ -112,8 +108,6 @@ class APOLLO(RankedOptimizer):
         proj: str = "random",
         proj_type: str = "std",
         norm_growth: float | None = 1.01,
-        limiter_on: str = "uncorrected",
-        decay: str = "after",
         state_dtype: torch.dtype | str = torch.float32,
         seed: int = 0,
         cache_projection: bool = False,
@@ -126,33 +120,17 @@ class APOLLO(RankedOptimizer):
     ) -> None:
         super().__init__(params, arguments(locals()))
 
-    @property
-    def alpha(self) -> float:
-        """The paper's alpha, the square root of ``scale``: the default's; groups may have scales of their own."""
-        return math.sqrt(self.defaults["scale"])
-
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
         check_choice("scale_type", group["scale_type"], ("channel", "tensor"))
-        check_choice("proj_type", group["proj_type"], PROJ_TYPES)
-        if group["norm_growth"] is not None:
-            check_number("norm_growth", group["norm_growth"], low=1.0)
-        check_choice("limiter_on", group["limiter_on"], ("uncorrected", "corrected"))
-        check_choice("decay", group["decay"], ("after", "before"))
 
     def transient_states(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("projection", "refresh") if group["proj"] == "random" else ()
 
-    def shared_dim(self, group: dict[str, Any], shard: Shard2d) -> int | None:
-        return _kept(group, shard)
-
     def init_matrix(self, group: dict[str, Any], matrix: Tensor, state: dict[str, Any], shard: Shard2d) -> None:
-        kept = _kept(group, shard)
         shape = list(matrix.shape)
-        shape[1 - kept] = min(group["rank"], *shard.shape)
-        for name in ("exp_avg", "exp_avg_sq"):
-            buffer = self.zeros(group, shape, matrix, name)
-            state[name] = shard.wrap(buffer, kept) if isinstance(buffer, Tensor) else buffer
+        shape[1 - self.shared_dim(group, shard)] = min(group["rank"], *shard.shape)
+        self.init_moments(group, state, shape, matrix, shard)
         state["norm"] = torch.zeros((), dtype=work_dtype(matrix), device=matrix.device)
 
     def projection(
@@ -184,7 +162,7 @@ class APOLLO(RankedOptimizer):
     def update_matrix(
         self, group: dict[str, Any], matrix: Tensor, grad: Tensor, state: dict[str, Any], shard: Shard2d
     ) -> None:
-        kept = _kept(group, shard)
+        kept = self.shared_dim(group, shard)
         grad = grad.to(matrix.dtype)
         projection = self.projection(group, grad, state, shard, kept)[:, shard.part(grad.shape[1 - kept], 1 - kept)]
         low = grad @ projection.T if kept == 0 else projection @ grad
@@ -192,16 +170,12 @@ class APOLLO(RankedOptimizer):
         if group["maximize"]:
             low = -low
         factor = self._factor(group, low, grad, state, shard, kept)
-        (beta1, beta2), step = group["betas"], state["step"]
-        bias = math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step) if group["correct_bias"] else 1.0
-        _limit(group, factor, grad, state, shard, kept, bias)
-        size = group["lr"] * math.sqrt(group["scale"]) * bias
-        keep = 1.0 - group["lr"] * group["weight_decay"]
-        if keep != 1.0 and group["decay"] == "before":
-            matrix.mul_(keep)
+        if group["norm_growth"] is not None:
+            _limit(group, factor, grad, state, shard, kept)
+        size = group["lr"] * math.sqrt(group["scale"]) * self.bias_correction(group, state["step"])
         _add_scaled(matrix, grad, factor, size if group["maximize"] else -size)
-        if keep != 1.0 and group["decay"] == "after":
-            matrix.mul_(keep)
+        if group["weight_decay"]:
+            matrix.mul_(1.0 - group["lr"] * group["weight_decay"])
 
     def _factor(
         self, group: dict[str, Any], low: Tensor, grad: Tensor, state: dict[str, Any], shard: Shard2d, kept: int
@@ -240,8 +214,6 @@ class APOLLOMini(APOLLO):
     Example:
         >>> W = torch.nn.Parameter(torch.zeros(2, 3))
         >>> optimizer = APOLLOMini([W], lr=0.1)
-        >>> round(optimizer.alpha, 4)
-        11.3137
         >>> W.grad = torch.tensor([[1.0, -2.0, 0.5], [0.5, 1.0, -1.5]])
         >>> optimizer.step()
         >>> sum(x.numel() for x in optimizer.state[W].values() if torch.is_tensor(x))  # 2 n + 1
@@ -264,19 +236,10 @@ class APOLLOMini(APOLLO):
         super().__init__(params, lr, betas, eps, weight_decay, rank=rank, scale=scale, scale_type=scale_type, **options)
 
 
-def _kept(group: dict[str, Any], shard: Shard2d) -> int:
-    """The dimension whose entries are the channels."""
-    kept = kept_dim(shard.shape, group["proj_type"])
-    assert kept is not None, "check_group refuses projections of both sides"
-    return kept
-
-
 def _limit(
-    group: dict[str, Any], factor: Tensor, grad: Tensor, state: dict[str, Any], shard: Shard2d, kept: int, bias: float
+    group: dict[str, Any], factor: Tensor, grad: Tensor, state: dict[str, Any], shard: Shard2d, kept: int
 ) -> None:
     """Shrink ``factor`` in place where the update's norm would grow too fast."""
-    if group["norm_growth"] is None:
-        return
     if group["scale_type"] == "tensor":
         square = torch.linalg.vector_norm(grad) ** 2
         shard.sum_over_all(square)
@@ -287,8 +250,6 @@ def _limit(
         square = (squares * factor * factor).sum()
         shard.sum_over(kept, square)
         norm = square.sqrt()
-    if group["limiter_on"] == "corrected":
-        norm = norm * bias
     factor.mul_(limit_growth(norm, state["norm"], group["norm_growth"]))
 
 

@@ -21,7 +21,6 @@ from optimand.core.validation import check_choice, check_int
 from .base import ElementwiseOptimizer, Params
 from .checks import arguments
 from .formulas import ADAM, adam_scalars
-from .projection.blocks import BlockOf, block_labels
 from .projection.selection import active_blocks
 from .routing import block_of as layer_of
 
@@ -31,8 +30,8 @@ ORDERS = {"random": "shuffled", "ascending": "ascending", "descending": "descend
 class BAdam(ElementwiseOptimizer):
     """BAdam: Adam on one block of parameters at a time (arXiv 2404.02827).
 
-    What forms a block: a group's ``block`` (a label; groups of equal labels form one), else ``block_of``; else, for
-    named parameters, their layer (:func:`optimand.optim.routing.block_of`), and for groups named by
+    What forms a block: a group's ``block`` (a label; groups of equal labels form one); else, for named parameters,
+    their layer (:func:`optimand.optim.routing.block_of`), and for groups named by
     :func:`optimand.optim.routing.param_groups_for` that of their names; else each group, or each tensor where no
     groups are given.
 
@@ -48,7 +47,6 @@ class BAdam(ElementwiseOptimizer):
         weight_decay: decoupled weight decay of the active block, at least 0.
         switch_every: steps K of a block, at least 1.
         order: ``random``: all blocks in a random order, then in another one; ``ascending``, ``descending``.
-        block_of: a function of a parameter's name, or a list with a label for each parameter (of each group).
         always_active: parameters of a group that says True belong to no block and move in every step.
         freeze: set ``requires_grad`` of inactive blocks to False, so that the backward pass leaves them out; False
             leaves it alone and passes over their gradients.
@@ -59,8 +57,7 @@ class BAdam(ElementwiseOptimizer):
         stochastic_rounding: round 16-bit parameters stochastically instead of to the nearest.
 
     Raises:
-        ValueError: a hyperparameter is NaN or out of range, ``block_of`` does not fit the parameters, or there are
-            none.
+        ValueError: a hyperparameter is NaN or out of range, or there are no parameters.
         RuntimeError: in ``step``, for a sparse gradient.
 
     Reference:
@@ -96,7 +93,6 @@ class BAdam(ElementwiseOptimizer):
         *,
         switch_every: int = 50,
         order: str = "random",
-        block_of: BlockOf = None,
         always_active: bool = False,
         freeze: bool = False,
         seed: int = 0,
@@ -123,13 +119,7 @@ class BAdam(ElementwiseOptimizer):
         alone = self.__dict__.pop("_ungrouped", False)
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        try:
-            labels = _labels(group, len(self.param_groups) - 1, alone)
-        except (TypeError, ValueError):
-            self.param_groups.pop()
-            raise
-        group["blocks"] = labels
-        group["block_of"] = None
+        group["blocks"] = _labels(group, len(self.param_groups) - 1, alone)
         group["trainable"] = [p.requires_grad for p in group["params"]]
         group.setdefault("steps", self.param_groups[0].get("steps", 0))
 
@@ -219,9 +209,6 @@ def _labels(group: dict[str, Any], number: int, alone: bool) -> list[str]:
     count, names = len(group["params"]), group.get("param_names")
     if group.get("block") is not None:
         return [str(group["block"])] * count
-    labels = block_labels(group["block_of"], group)
-    if labels is not None:
-        return [str(label) for label in labels]
     if names is not None:
         return [layer_of(name) for name in names]
     if "name" in group:

@@ -82,7 +82,7 @@ class ElementwiseOptimizer(QuickStartOptimizer):
         return False
 
     def adapted(
-        self, group: dict[str, Any], scalars: tuple[Any, ...], param: Tensor, grad: Tensor, states: list[Tensor]
+        self, group: dict[str, Any], scalars: tuple[Any, ...], param: Tensor, grad: Tensor, states: list[Any]
     ) -> tuple[Any, ...]:
         """The kernel's scalars for this parameter, from those of the step; 0-d tensors are welcome."""
         return scalars
@@ -291,7 +291,7 @@ class ElementwiseOptimizer(QuickStartOptimizer):
         group: dict[str, Any],
         params: list[Tensor],
         grads: list[Tensor],
-        states: list[list[Tensor]],
+        states: list[list[Any]],
         table: list[tuple[Any, ...]],
         rows: list[int],
     ) -> list[tuple[Any, ...]]:

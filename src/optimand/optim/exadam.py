@@ -18,8 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optimand.core.validation import check_choice
-
 from .base import ElementwiseOptimizer, Params
 from .checks import arguments
 from .kernels import Kernel, like, ratio, sqrt
@@ -27,7 +25,7 @@ from .kernels import Kernel, like, ratio, sqrt
 
 def exadam(  # type: ignore[no-untyped-def]
     p, g, exp_avg, exp_avg_sq, decay, step, beta1, one_minus_beta1, beta2, one_minus_beta2,
-    debias1, debias2, weight1, weight2, eps_cross, eps, acceleration,
+    debias1, debias2, weight1, weight2, eps, acceleration,
 ):  # fmt: skip
     """One element of a step of EXAdam.
 
@@ -38,8 +36,8 @@ def exadam(  # type: ignore[no-untyped-def]
     v = beta2 * exp_avg_sq + one_minus_beta2 * g * g
     q = m * m
     one = like(p, 1)
-    d1 = one + weight2 * ratio(v, v + eps_cross, eps_cross)
-    d2 = one + weight1 * ratio(q, q + eps_cross, eps_cross)
+    d1 = one + weight2 * ratio(v, v + eps, eps)
+    d2 = one + weight1 * ratio(q, q + eps, eps)
     numerator = (m + acceleration * g) * debias1 * d1
     denominator = sqrt(v * debias2 * d2) + eps
     return p * decay - step * ratio(numerator, denominator, eps), m, v
@@ -55,11 +53,8 @@ class EXAdam(ElementwiseOptimizer):
         eps: added to the denominator, to ``v`` in d1 and to ``m^2`` in d2, at least 0; with 0, 0/0 counts as 0.
         weight_decay: decoupled weight decay, at least 0, always with the base ``lr``.
         dynamic_lr: the growing step of the paper's first version.
-        version: ``"v1"`` or ``"v2"``, another way to say ``dynamic_lr``; None leaves it to ``dynamic_lr``.
         cross_moments: False sets d1 = d2 = 1 (ablation).
         acceleration: False leaves the gradient out of the numerator (ablation).
-        eps_relative: True replaces the fractions in d1 and d2 by their limits (1, or 0 where the moment is 0),
-            which makes the method scale-invariant up to the ``eps`` of the denominator.
         match_adam_step: divide ``lr`` by the factor by which a constant gradient's step exceeds Adam's, so that
             Adam's ``lr`` carries over.
         maximize: whether to maximize the objective.
@@ -98,10 +93,8 @@ class EXAdam(ElementwiseOptimizer):
         weight_decay: float = 0.0,
         *,
         dynamic_lr: bool = False,
-        version: str | None = None,
         cross_moments: bool = True,
         acceleration: bool = True,
-        eps_relative: bool = False,
         match_adam_step: bool = False,
         maximize: bool = False,
         foreach: bool | None = None,
@@ -110,11 +103,7 @@ class EXAdam(ElementwiseOptimizer):
         differentiable: bool = False,
         stochastic_rounding: bool = False,
     ) -> None:
-        defaults = arguments(locals(), "version")
-        check_choice("version", version, (None, "v1", "v2"))
-        if version == "v2" and dynamic_lr:
-            raise ValueError("version='v2' has no dynamic step: drop dynamic_lr=True, or take version='v1'")
-        super().__init__(params, {**defaults, "dynamic_lr": dynamic_lr or version == "v1"})
+        super().__init__(params, arguments(locals()))
 
     def scalars(self, group: dict[str, Any], step: Any) -> tuple[Any, ...]:
         lr, (beta1, beta2), eps = group["lr"], group["betas"], group["eps"]
@@ -135,37 +124,9 @@ class EXAdam(ElementwiseOptimizer):
             1.0 / (1.0 - power2),
             cross * power1,
             cross * power2,
-            0.0 if group["eps_relative"] else eps,
             eps,
             1.0 if group["acceleration"] else 0.0,
         )
-
-    def translate_state_dict(self, state_dict: dict[str, Any]) -> dict[str, Any]:
-        """Accept states of Adam and AdamW, of the author's code (``m``, ``v``) and a step count per group.
-
-        Raises:
-            ValueError: the state was made with another kind of weight decay (``weight_decouple=False``, or
-                ``fixed_decay=True``).
-        """
-        renamed = {"m": "exp_avg", "v": "exp_avg_sq"}
-        states: dict[Any, dict[str, Any]] = {}
-        groups = []
-        for group in state_dict["param_groups"]:
-            if group.get("weight_decay") and (not group.get("weight_decouple", True) or group.get("fixed_decay")):
-                raise ValueError("the state dict's weight decay is not decoupled, or not scaled by lr")
-            foreign = ("step", "amsgrad", "decoupled_weight_decay", "weight_decouple", "fixed_decay")
-            groups.append({name: value for name, value in group.items() if name not in foreign})
-            for key in group["params"]:
-                if key not in state_dict["state"]:
-                    continue
-                saved = state_dict["state"][key]
-                state = {renamed.get(n, n): value for n, value in saved.items() if n != "max_exp_avg_sq"}
-                step = state.get("step", group.get("step"))
-                if step is None:
-                    raise ValueError(f"the state dict has no step count for parameter {key}")
-                state["step"] = step if isinstance(step, Tensor) else torch.tensor(float(step), dtype=torch.float32)
-                states[key] = state
-        return {**state_dict, "state": states, "param_groups": groups}
 
 
 def step_growth(step: Any) -> Any:

@@ -16,13 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optimand.core.validation import check_number
-
 from .base import Params
 from .checks import arguments
 from .galore import LowRankAdam
 from .projection import Shard2d, channel_squares, limit_growth, norm_ratio, work_dtype
-from .projection.low_rank import LocalBasis
+from .projection.subspaces import Basis
 
 
 class Fira(LowRankAdam):
@@ -40,12 +38,12 @@ class Fira(LowRankAdam):
         norm_growth: largest growth of the norm of S from step to step, at least 1; None for no limit.
         scaled_residual: take ``G - scale P R`` for ``G - P R``, as the authors' code does.
         proj: ``svd``: leading singular vectors of the gradient; ``random``: random orthonormal vectors.
-        proj_type: ``std``, ``reverse_std``, ``left`` or ``right``, as for GaLore; both sides would leave no channels.
+        proj_type: ``std``, ``reverse_std``, ``left`` or ``right``, as for GaLore.
         state_dtype: of the moments: ``torch.float32``, ``torch.bfloat16``, or ``"8bit"``.
         correct_bias: whether Adam's bias correction multiplies the learning rate.
         seed: of random projections.
-        oversize: what to do where ``rank`` exceeds the smaller side of a matrix: ``warn`` and ``clamp`` take that
-            side, ``raise`` refuses.
+        oversize: where ``rank`` exceeds the smaller side of a matrix, that side is taken: ``warn`` says so, ``clamp``
+            does not.
         maximize: whether to maximize the objective.
         foreach: as in torch, for the parameters that run AdamW.
         fused: as in torch, for the parameters that run AdamW.
@@ -94,13 +92,6 @@ class Fira(LowRankAdam):
     ) -> None:
         super().__init__(params, arguments(locals()))
 
-    def check_group(self, group: dict[str, Any]) -> None:
-        super().check_group(group)
-        if group["norm_growth"] is not None:
-            check_number("norm_growth", group["norm_growth"], low=1.0)
-        if group["proj_type"] == "full":
-            raise ValueError("proj_type must be std, reverse_std, left or right for Fira, got 'full', without channels")
-
     def init_matrix(self, group: dict[str, Any], matrix: Tensor, state: dict[str, Any], shard: Shard2d) -> None:
         """The norm that the limiter remembers; the moments come with the basis."""
         if group["norm_growth"] is not None:
@@ -112,13 +103,12 @@ class Fira(LowRankAdam):
         matrix: Tensor,
         grad: Tensor,
         state: dict[str, Any],
-        space: LocalBasis,
+        space: Basis,
         low: Tensor,
         direction: Tensor,
         lr: float,
     ) -> None:
         kept = space.kept
-        assert kept is not None, "check_group refuses projections of both sides"
         ours = group["scale"] if group["scaled_residual"] else 1.0
         squares, low_squares = channel_squares(grad, kept), channel_squares(low, kept)
         space.shard.sum_over(1 - kept, squares)

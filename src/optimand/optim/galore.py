@@ -13,42 +13,28 @@ of a decomposition keep all of them alive), the moments of bf16 weights are floa
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from optimand.core.validation import check_choice
-
 from .base import Params
 from .checks import arguments
 from .projection import Shard2d, adam_direction
-from .projection.low_rank import LocalBasis, keep_basis, local_basis, new_basis, take_basis
 from .projection.ranks import RankedOptimizer
-from .projection.selection import SIDES, kept_dim
+from .projection.subspaces import Basis, basis_in, draw_basis
 
 
 class LowRankAdam(RankedOptimizer):
     """Adam's moments of a projected gradient: what GaLore and Fira share.
 
-    A subclass brings the defaults of its groups and says how the direction in the subspace moves the weights
-    (:meth:`move`).
+    A subclass brings the defaults of its groups and may say otherwise how the direction in the subspace moves the
+    weights (:meth:`move`).
 
     Args:
         params: parameters, or groups of parameters.
         defaults: hyperparameters, those of :class:`GaLore` among them.
     """
-
-    def check_group(self, group: dict[str, Any]) -> None:
-        super().check_group(group)
-        check_choice("proj_type", group["proj_type"], SIDES)
-
-    def shared_dim(self, group: dict[str, Any], shard: Shard2d) -> int | None:
-        return kept_dim(shard.shape, group["proj_type"])
-
-    def init_matrix(self, group: dict[str, Any], matrix: Tensor, state: dict[str, Any], shard: Shard2d) -> None:
-        """Nothing yet: the shape of the moments comes with the basis, which needs the gradient."""
 
     def update_matrix(
         self, group: dict[str, Any], matrix: Tensor, grad: Tensor, state: dict[str, Any], shard: Shard2d
@@ -59,27 +45,22 @@ class LowRankAdam(RankedOptimizer):
         if group["maximize"]:
             low = -low
         direction = adam_direction(low, state["exp_avg"], state["exp_avg_sq"], group["betas"], group["eps"])
-        (beta1, beta2), step = group["betas"], state["step"]
-        bias = math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step) if group["correct_bias"] else 1.0
-        self.move(group, matrix, grad, state, space, low, direction, group["lr"] * bias)
+        lr = group["lr"] * self.bias_correction(group, state["step"])
+        self.move(group, matrix, grad, state, space, low, direction, lr)
         if group["weight_decay"]:
             matrix.mul_(1.0 - group["lr"] * group["weight_decay"])
 
-    def _space(self, group: dict[str, Any], grad: Tensor, state: dict[str, Any], shard: Shard2d) -> LocalBasis:
+    def _space(self, group: dict[str, Any], grad: Tensor, state: dict[str, Any], shard: Shard2d) -> Basis:
         """The subspace of this step; with the first one come the moments."""
         refresh = (state["step"] - 1) // group["update_proj_gap"]
-        basis = take_basis(state)
-        if basis is None or state["refresh"] != refresh:
-            key = (group["seed"], state["index"], refresh)
-            rank = min(group["rank"], *shard.shape)
-            basis = new_basis(grad, group["proj"], rank, group["proj_type"], key, shard)
-            keep_basis(state, basis)
+        if state.get("refresh") != refresh:
+            key, rank = (group["seed"], state["index"], refresh), min(group["rank"], *shard.shape)
+            draw_basis(state, grad, group["proj"], rank, group["proj_type"], key, shard)
             state["refresh"] = refresh
-        space = local_basis(basis, grad, shard)
+        space = basis_in(state, grad, shard)
+        assert space is not None, "a refresh leaves one"
         if "exp_avg" not in state:
-            for name in ("exp_avg", "exp_avg_sq"):
-                buffer = self.zeros(group, space.size(grad.shape), grad, name)
-                state[name] = shard.wrap(buffer, space.kept) if isinstance(buffer, Tensor) else buffer
+            self.init_moments(group, state, space.size(grad.shape), grad, shard)
         return space
 
     def move(
@@ -88,7 +69,7 @@ class LowRankAdam(RankedOptimizer):
         matrix: Tensor,
         grad: Tensor,
         state: dict[str, Any],
-        space: LocalBasis,
+        space: Basis,
         low: Tensor,
         direction: Tensor,
         lr: float,
@@ -105,7 +86,7 @@ class LowRankAdam(RankedOptimizer):
             direction: Adam's direction there.
             lr: learning rate, bias correction included.
         """
-        raise NotImplementedError
+        space.add_up_(matrix, direction, -lr * group["scale"])
 
 
 class GaLore(LowRankAdam):
@@ -125,12 +106,12 @@ class GaLore(LowRankAdam):
         scale: multiplies the update of projected matrices, above 0; the paper's alpha.
         proj: ``svd``: leading singular vectors of the gradient; ``random``: random orthonormal vectors.
         proj_type: which side is projected: ``std`` the smaller (the columns of a square matrix), ``reverse_std`` the
-            other, ``left`` the rows, ``right`` the columns, ``full`` both.
+            other, ``left`` the rows, ``right`` the columns.
         state_dtype: of the moments: ``torch.float32``, ``torch.bfloat16``, or ``"8bit"``.
         correct_bias: whether Adam's bias correction multiplies the learning rate.
         seed: of random projections.
-        oversize: what to do where ``rank`` exceeds the smaller side of a matrix: ``warn`` and ``clamp`` take that
-            side, ``raise`` refuses.
+        oversize: where ``rank`` exceeds the smaller side of a matrix, that side is taken: ``warn`` says so, ``clamp``
+            does not.
         maximize: whether to maximize the objective.
         foreach: as in torch, for the parameters that run AdamW.
         fused: as in torch, for the parameters that run AdamW.
@@ -182,16 +163,3 @@ class GaLore(LowRankAdam):
         stochastic_rounding: bool = False,
     ) -> None:
         super().__init__(params, arguments(locals()))
-
-    def move(
-        self,
-        group: dict[str, Any],
-        matrix: Tensor,
-        grad: Tensor,
-        state: dict[str, Any],
-        space: LocalBasis,
-        low: Tensor,
-        direction: Tensor,
-        lr: float,
-    ) -> None:
-        space.add_up_(matrix, direction, -lr * group["scale"])

@@ -44,7 +44,7 @@ def layerwise(
     Raises:
         TypeError: the factory made no ``torch.optim`` optimizer.
         ValueError: ``accumulate`` is below 1, the model is wrapped in DistributedDataParallel, or the optimizer needs
-            all gradients at once (L-BFGS, Lion-K with ``scope="group"``, BAdam).
+            all gradients at once (L-BFGS, BAdam).
 
     Reference:
         Lv et al., Full Parameter Fine-tuning for Large Language Models with Limited Resources (LOMO),

@@ -140,11 +140,6 @@ def plan_memory(
     return _plan(model, method, states, weights, layerwise, "trial step" if build else "formula")
 
 
-def has_formula(method: str) -> bool:
-    """Whether the state of a method of this name is known from a formula."""
-    return method in RULES
-
-
 def _members(group: Any) -> list[Tensor]:
     params = group["params"] if isinstance(group, Mapping) else [group]
     params = [params] if isinstance(params, Tensor) else params

@@ -173,42 +173,6 @@ def param_groups_for(
     return _finish(groups, weight_decay, overrides or {}, named)
 
 
-def matrix_param_groups(
-    model: nn.Module,
-    include: Iterable[str] = MATRIX_NAMES,
-    exclude: Iterable[str] = (),
-    *,
-    weight_decay: float | None = None,
-    named: bool = False,
-    **group_options: Any,
-) -> list[dict[str, Any]]:
-    """The parameters of a network with its matrices in a group of their own, which has ``group_options``.
-
-    Args:
-        model: the network.
-        include: parts of the names of modules whose weights are matrices.
-        exclude: parts of names that are never matrices; they win over ``include``.
-        weight_decay: of the groups that decay; None leaves it to the constructor.
-        named: whether ``params`` holds pairs of name and parameter.
-        group_options: what the matrices' group says besides, such as ``rank=128`` or ``is_proj_params=True``.
-
-    Returns:
-        Groups as :func:`param_groups_for` returns them.
-
-    Raises:
-        TypeError, ValueError: as for :func:`param_groups_for`.
-
-    Example:
-        >>> model = nn.ModuleDict({"attn": nn.Linear(8, 8, bias=False), "lm_head": nn.Linear(8, 9, bias=False)})
-        >>> [(g["name"], g.get("rank")) for g in matrix_param_groups(model, ("attn",), rank=4)]
-        [('matrices', 4), ('head', None)]
-    """
-    routed = parameter_roles(model, include=include, exclude=exclude)
-    subspace = not {"is_proj_params", "density", "subspace"}.isdisjoint(group_options)
-    assumed = ROUTES["frugal"].assumed if subspace else _STANDARD
-    return _finish(_groups(routed, group_options, assumed), weight_decay, {}, named)
-
-
 def _few_matrices(method: str, routed: list[RoutedParameter]) -> str:
     """What to tell a user whose network has hardly anything for the method; empty where it has."""
     matrices = sum(p.parameter.numel() for p in routed if p.role == "matrices")

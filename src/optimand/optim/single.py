@@ -40,7 +40,7 @@ class SingleSteps:
         optimizer: any ``torch.optim`` optimizer whose updates of different parameters do not depend on each other.
 
     Raises:
-        ValueError: the optimizer needs all gradients at once (L-BFGS, Lion-K with ``scope="group"``, BAdam).
+        ValueError: the optimizer needs all gradients at once (L-BFGS, BAdam).
 
     Example:
         >>> a, b = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
@@ -130,8 +130,7 @@ class SingleSteps:
 
 def _check_separable(optimizer: Optimizer) -> None:
     """ValueError if updates of different parameters depend on each other."""
-    whole = isinstance(optimizer, torch.optim.LBFGS) or not getattr(optimizer, "separable", True)
-    if whole or any(group.get("scope") == "group" for group in optimizer.param_groups):
+    if isinstance(optimizer, torch.optim.LBFGS) or not getattr(optimizer, "separable", True):
         raise ValueError(
             f"optimizer must update each parameter from its own gradient alone, got {type(optimizer).__name__}, "
             "which needs all gradients at once"

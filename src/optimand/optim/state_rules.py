@@ -6,7 +6,6 @@ parameter has been updated. Numbers that are kept as Python integers count nothi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,14 +13,13 @@ import torch
 from torch import Tensor
 
 from .projection.buffers import check_state_dtype
-from .projection.selection import active_blocks, side_of, subset_size
+from .projection.selection import active_blocks, kept_dim, subset_size
+from .stochastic import HALF
 
 Group = Mapping[str, Any]
 Rule = Callable[[Sequence[Group]], list[list[int]]]
 STEP = 4  # a step count, float32
 SCALE = 4  # the scale of a block of quantized values, float32
-HISTORY = 400  # 100 norms of gradients, float32
-HALF = (torch.float16, torch.bfloat16)
 
 
 def full_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -93,16 +91,15 @@ def low_bit(states: int, bits: int = 8, *, also_momentum: bool = False) -> Rule:
 
     def of_group(params: Sequence[Tensor], group: Group) -> list[int]:
         count = states + int(bool(group.get("amsgrad"))) + int(also_momentum and bool(group.get("momentum")))
-        extra = STEP + (HISTORY if group.get("percentile_clipping", 100) < 100 else 0)
         found = []
         for at, p in enumerate(params):
             own = {name: group.get(name, value) for name, value in common.items()}
             own |= {"optim_bits": 32} if getattr(p, "optim_bits", None) == 32 else {}
             own |= dict((group.get("overrides") or {}).get(at, {}))
             if own["optim_bits"] == 32 or p.numel() < own["min_8bit_size"] or p.dtype == torch.float64:
-                found.append(count * p.numel() * full_dtype(p.dtype).itemsize + extra)
+                found.append(count * p.numel() * full_dtype(p.dtype).itemsize + STEP)
             else:
-                found.append(count * quantized_bytes(p.numel(), bits, own["block_size"]) + extra)
+                found.append(count * quantized_bytes(p.numel(), bits, own["block_size"]) + STEP)
         return found
 
     return _each_group(of_group)
@@ -134,14 +131,11 @@ def projected(*, norm: bool, drawn: bool = False) -> Rule:
             return _plain(p)
         rows, columns = _sides(p)
         rank = min(rank, rows, columns)
-        side = side_of((rows, columns), group.get("proj_type") or "std")
-        kept = {"left": (columns,), "right": (rows,), "full": ()}[side]
-        low = rank * math.prod(kept) * (rank if side == "full" else 1)
-        dtype = group.get("state_dtype", torch.float32)
-        total = 2 * buffer_bytes(low, dtype, p.dtype)
+        kept = kept_dim((rows, columns), group.get("proj_type") or "std")
+        total = 2 * buffer_bytes(rank * (rows, columns)[kept], group.get("state_dtype", torch.float32), p.dtype)
         work = full_dtype(p.dtype).itemsize
         if not drawn or group.get("proj", "random") != "random" or group.get("cache_projection"):
-            total += rank * {"left": rows, "right": columns, "full": rows + columns}[side] * work
+            total += rank * (columns, rows)[kept] * work
         return total + (work if norm and (drawn or group.get("norm_growth", 1.01) is not None) else 0)
 
     return _each(of_one)
@@ -178,27 +172,21 @@ def _subspace_size(kind: str, rows: int, columns: int, density: float, proj_side
     if kind == "randk":
         return subset_size(rows * columns, density), 0
     rank = subset_size(min(rows, columns), density, rounding="nearest")
-    side = side_of((rows, columns), proj_side)
-    part = {"left": rank * columns, "right": rows * rank, "full": rank * rank}[side]
-    return part, rank * {"left": rows, "right": columns, "full": rows + columns}[side]
+    kept = kept_dim((rows, columns), proj_side)
+    return rank * (rows, columns)[kept], rank * (columns, rows)[kept]
 
 
 def _blocks(params: Sequence[Tensor], group: Group, density: float, states: int) -> list[int]:
-    """The blocks that are largest together: of those that the order takes, or of any where it is random."""
-    labels = group.get("block_of")
-    labels = list(range(len(params))) if not isinstance(labels, Sequence) else list(labels)
+    """The tensors that are largest together: of those that the order takes, or of any where it is random."""
     dtype = group.get("state_dtype", torch.float32)
     size = [states * buffer_bytes(p.numel(), dtype, p.dtype) for p in params]
-    blocks = list(dict.fromkeys(labels))
-    total = [sum(n for n, own in zip(size, labels, strict=True) if own == label) for label in blocks]
-    count, order = subset_size(len(blocks), density, rounding="nearest"), group.get("block_order", "random")
+    count, order = subset_size(len(size), density, rounding="nearest"), group.get("block_order", "random")
     if order in ("random", "shuffled"):
-        active = sorted(range(len(blocks)), key=lambda at: -total[at])[:count]
+        active = sorted(range(len(size)), key=lambda at: -size[at])[:count]
     else:
-        sets = (active_blocks(len(blocks), count, order, refresh, ()) for refresh in range(len(blocks)))
-        active = max(sets, key=lambda chosen: sum(total[at] for at in chosen), default=[])
-    chosen = {blocks[at] for at in active}
-    return [n if label in chosen else 0 for n, label in zip(size, labels, strict=True)]
+        sets = (active_blocks(len(size), count, order, refresh, ()) for refresh in range(len(size)))
+        active = max(sets, key=lambda chosen: sum(size[at] for at in chosen), default=[])
+    return [n if at in active else 0 for at, n in enumerate(size)]
 
 
 def _badam(groups: Sequence[Group]) -> list[list[int]]:

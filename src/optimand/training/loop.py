@@ -26,7 +26,7 @@ from ..core.recorder import Diverged, Recorder
 from ..core.seeds import SeedTree
 from ..core.validation import OptimandError, check_int
 from .building import build_optimizer
-from .memory import parameter_bytes, peak_allocation
+from .memory import peak_allocation
 from .objective import Forward, evaluate
 from .settings import Settings, base_learning_rates, set_learning_rates
 from .stepper import Stepper
@@ -121,7 +121,7 @@ class _Loop:
         self._rehearse(method, hyper, seed)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-            self.memory_before = torch.cuda.memory_allocated(device) - parameter_bytes(self.model)
+            self.memory_before = torch.cuda.memory_allocated(device) - tensor_bytes(self.model.parameters())
         self.forward = self._forward(self.model)
         self.optimizer: Any = build_optimizer(method, self.model, hyper)
         closure = bool(method.options.get("closure"))
@@ -261,7 +261,7 @@ class _Loop:
         recorder, steps = self.recorder, self.budget
         recorder.cost(
             state_bytes=state_bytes(self.optimizer),
-            parameter_bytes=parameter_bytes(self.model),
+            parameter_bytes=tensor_bytes(self.model.parameters()),
             seconds_per_unit=recorder.seconds / steps,
             optimizer_seconds_per_unit=self.stepper.optimizer_seconds / steps,
         )

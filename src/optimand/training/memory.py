@@ -1,4 +1,4 @@
-"""How many bytes a model and a training step take."""
+"""How many bytes a training step takes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from optimand.optim.memory import tensor_bytes
-
 _LOG_LEVEL = "KINETO_LOG_LEVEL"
-
-
-def parameter_bytes(model: nn.Module) -> int:
-    """Bytes of the model's parameters."""
-    return tensor_bytes(model.parameters())
 
 
 def peak_allocation(run: Callable[[], Any]) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from optimand.optim.planner import MemoryPlan, has_formula, plan_memory
+from optimand.optim.planner import MemoryPlan, plan_memory
+from optimand.optim.state_rules import RULES
 
 from ..core import catalog
 from ..core.contracts import Method
@@ -107,7 +108,7 @@ def plan_method(method: Method, model: nn.Module, overrides: Mapping[str, Any], 
     names = (method.options.get("memory"), method.name, method.options.get("routing"))
     # a user's method may bear the name of one of ours
     ours = method.origin.startswith(("optimand.", "torch."))
-    rule = next((str(name) for name in names if ours and name and has_formula(str(name))), None)
+    rule = next((str(name) for name in names if ours and name in RULES), None)
     try:
         groups, rest = grouped(method, model, method.hyper(overrides))
         if rule is None:

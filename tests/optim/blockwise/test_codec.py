@@ -61,7 +61,7 @@ def test_every_code_is_the_nearest(normals: Tensor, name: str, signed_scale: boo
     assert (chosen - best).max() <= 1e-7
 
 
-def test_square_roots_and_floors() -> None:
+def test_square_roots() -> None:
     v = torch.tensor([1.0, 0.25, 1e-9, 1e-16, 0.0])
     codes, scale = quantize_blockwise(v, "dynamic_unsigned_sqrt")
     assert scale.tolist() == [1.0]
@@ -69,8 +69,6 @@ def test_square_roots_and_floors() -> None:
     back = dequantize_blockwise(codes, scale, "dynamic_unsigned_sqrt")
     # levels get sparse towards the low end; the root of 1e-16, 1e-8, is less than half of the least one, 3.25e-7
     assert back.tolist() == pytest.approx([1.0, 0.2473, 7.22e-10, 0.0, 0.0], rel=1e-3)
-    codes, _ = quantize_blockwise(v, "dynamic_unsigned_floor")
-    assert codes.tolist()[2:] == [1, 1, 0]
     assert quantize_blockwise(v, "dynamic_unsigned")[0].tolist()[2:] == [0, 0, 0]
 
 
@@ -97,9 +95,7 @@ def test_requantizing_is_idempotent_with_the_signed_scale(normals: Tensor) -> No
 def test_signs_can_be_preserved() -> None:
     x = torch.tensor([1.0, 1e-8, -1e-8, 0.0, -0.0])
     assert quantize_blockwise(x)[0].tolist() == [255, 127, 127, 127, 127]
-    assert quantize_blockwise(x, preserve_sign=True)[0].tolist() == [255, 128, 126, 127, 127]
     # with a negative scale the entries of the two signs change sides
-    assert quantize_blockwise(-x, preserve_sign=True)[0].tolist() == [255, 128, 126, 127, 127]
 
 
 def test_errors_of_standard_normals_are_the_published_ones(normals: Tensor) -> None:
@@ -162,7 +158,7 @@ def test_any_finite_values_survive_within_half_a_gap(x: np.ndarray, block: int, 
 @settings(max_examples=100, deadline=None)
 @given(
     x=arrays(np.float32, st.integers(0, 700), elements=st.floats(0.0, 3.0000000054977558e38, width=32)),
-    name=st.sampled_from(["dynamic_unsigned", "dynamic_unsigned_sqrt", "dynamic_unsigned_floor", "linear4_unsigned"]),
+    name=st.sampled_from(["dynamic_unsigned", "dynamic_unsigned_sqrt", "linear4_unsigned"]),
 )
 def test_any_non_negative_values_survive(x: np.ndarray, name: str) -> None:
     tensor = torch.from_numpy(x)

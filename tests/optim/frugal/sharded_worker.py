@@ -35,10 +35,9 @@ def factories() -> dict[str, Factory]:
         "randk": frugal(subspace="randk", on_change="project"),
         "block": frugal(subspace="block", density=1.0),
         "svd": frugal(subspace="svd", state_free="none", density=0.1),
-        "random": frugal(subspace="random", proj_side="full", state_free="sgd"),
+        "random": frugal(subspace="random", state_free="sgd"),
         "galore": lambda m: GaLore(grouped(m, rank=8, update_proj_gap=2), lr=1e-3),
         "fira": lambda m: Fira(grouped(m, rank=8, update_proj_gap=2), lr=1e-3),
-        "randperm": frugal(subspace="randperm"),
         "block, 8 bits": frugal(subspace="block", state_dtype="8bit"),
     }
 

@@ -142,9 +142,6 @@ def test_sgdm_is_torchs_at_density_one(nesterov) -> None:
         ({"proj_params_lr_scale": -1.0}, "proj_params_lr_scale must be in .* got -1.0"),
         ({"momentum": 1.0}, "momentum must be in .* got 1.0"),
         ({"dampening": 2.0}, "dampening must be in .* got 2.0"),
-        ({"subspace": "block", "block_order": "mirror", "density": 1.0}, "odd number of active blocks, 1"),
-        ({"subspace": "block", "block_of": [0, 1]}, "block_of must have a label for each of the group's 1"),
-        ({"subspace": "block", "block_of": len}, "block_of as a function needs names"),
         ({"state_dtype": torch.int32}, "state_dtype must be"),
     ],
 )
@@ -157,14 +154,9 @@ def test_bad_types_are_named() -> None:
     for options, message in (
         ({"density": "much"}, "density must be a number"),
         ({"update_gap": 2.5}, "update_gap must be an integer"),
-        ({"subspace": "block", "block_of": 3}, "block_of must be a function of a name, a list of labels or None"),
     ):
         with pytest.raises(TypeError, match=message):
             FRUGAL([matrix(4, 8)], **options)
-    optimizer = FRUGAL([matrix(4, 8)], subspace="block")
-    with pytest.raises(TypeError, match="block_of"):
-        optimizer.add_param_group({"params": [matrix(4, 8)], "block_of": 3, "density": 0.5})
-    assert len(optimizer.param_groups) == 1
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)

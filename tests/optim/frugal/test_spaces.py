@@ -65,21 +65,6 @@ def test_blocks_go_round_and_only_active_ones_hold_states() -> None:
     assert seen == [{3, 4}, {3, 4}, {1, 2}, {1, 2}, {0, 4}, {0, 4}]
 
 
-def test_blocks_of_several_tensors() -> None:
-    params = [(f"layers.{i // 2}.{'qk'[i % 2]}", matrix(4, 3, seed=i)) for i in range(6)]
-    plain = [p for _, p in params]
-    for block_of in (lambda name: name[:8], [0, 0, 1, 1, 2, 2]):
-        optimizer = FRUGAL(
-            params, density=0.34, update_gap=1, subspace="block", block_order="ascending", block_of=block_of
-        )
-        seen = []
-        for step in range(4):
-            run(optimizer, plain, step, step + 1)
-            seen.append(holders(optimizer, plain))
-        assert seen == [{0, 1}, {2, 3}, {4, 5}, {0, 1}]
-        assert optimizer.state_dict()["param_groups"][0]["block_of"] == [0, 0, 1, 1, 2, 2]
-
-
 def test_an_inactive_tensor_without_gradient_gives_its_states_back() -> None:
     params = [matrix(4, 3, seed=i) for i in range(2)]
     optimizer = FRUGAL(params, density=0.5, update_gap=1, subspace="block", block_order="ascending")
@@ -152,7 +137,7 @@ def test_density_may_change_between_refreshes() -> None:
 
 
 @pytest.mark.parametrize("on_change", ["keep", "project"])
-@pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "svd", "random", "randperm"])
+@pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "svd", "random"])
 def test_states_that_go_on_survive_a_change_of_density(subspace, on_change) -> None:
     p = matrix(10, 20)
     optimizer = FRUGAL([p], density=0.5, update_gap=1, subspace=subspace, on_change=on_change)
@@ -171,8 +156,8 @@ def test_columns_that_stay_keep_their_states_when_projected() -> None:
         run(optimizer, [p], step, step + 1)
         space = optimizer._caches[p].space
         m = optimizer.state[p]["exp_avg"]
-        for at, column in enumerate(space.columns.tolist()):
+        for at, column in enumerate(space.index.tolist()):
             old = before.get(column, torch.zeros(3))
             torch.testing.assert_close(m[:, at], 0.5 * old + 0.5 * p.grad[:, column])
-        before = {column: m[:, at].clone() for at, column in enumerate(space.columns.tolist())}
+        before = {column: m[:, at].clone() for at, column in enumerate(space.index.tolist())}
     assert optimizer.state[p]["step"] == 6

@@ -9,12 +9,12 @@ import torch
 from tests.optim.frugal.common import gradient, matrix, run
 from torch import nn
 
-import optimand.optim.projection.subspaces as subspaces_module
+import optimand.optim.frugal.spaces as spaces_module
+from optimand.optim.formulas import ADAM
 from optimand.optim.frugal import FRUGAL
-from optimand.optim.frugal.kernels import SubsetKernel
 from optimand.optim.memory import tensors_in
 
-PATHS = ({}, {"fused": False}, {"reference": True})
+PATHS = ({}, {"fused": False})
 
 # The worked example of the authors' code: T = 2, density 0.5, columns [1, 3] for two steps and [0, 2] for two.
 GRADIENTS = (
@@ -58,7 +58,7 @@ def test_worked_example_of_the_authors_code(options, expected, path, monkeypatch
         assert (total, size) == (4, 2)
         return torch.tensor([1, 3] if key[2] == 0 else [0, 2])
 
-    monkeypatch.setattr(subspaces_module, "draw_subset", draw)
+    monkeypatch.setattr(spaces_module, "draw_subset", draw)
     p = nn.Parameter(torch.ones(2, 4))
     optimizer = FRUGAL([p], lr=0.01, density=0.5, update_gap=2, **options, **path)
     for step, grad in enumerate(GRADIENTS, 1):
@@ -66,21 +66,6 @@ def test_worked_example_of_the_authors_code(options, expected, path, monkeypatch
         optimizer.step()
         if step in expected:
             torch.testing.assert_close(p.detach(), torch.tensor(expected[step]), rtol=0, atol=2e-6)
-
-
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-@pytest.mark.parametrize("restart", [False, True])
-def test_density_one_is_adamw_of_torch_bit_for_bit(weight_decay, restart) -> None:
-    ours, theirs = matrix(9, 14), matrix(9, 14)
-    gap = 6 if restart else 100
-    optimizer = FRUGAL([ours], lr=0.01, weight_decay=weight_decay, density=1.0, update_gap=gap, reference=True)
-    other = torch.optim.AdamW([theirs], lr=0.01, weight_decay=weight_decay, foreach=False)
-    for step in range(20):
-        if restart and step % gap == 0:
-            other.state.clear()
-        run(optimizer, [ours], step, step + 1)
-        run(other, [theirs], step, step + 1)
-        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "block"])
@@ -105,7 +90,7 @@ def test_density_zero_is_sign_descent_bit_for_bit(path) -> None:
     assert not list(tensors_in(optimizer.state[ours]))
 
 
-@pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "block", "randperm"])
+@pytest.mark.parametrize("subspace", ["columns", "rows", "randk", "block"])
 def test_every_coordinate_moves_by_lr_right_after_a_reset(subspace) -> None:
     params = [matrix(8, 12, seed=i) for i in range(4)]
     optimizer = FRUGAL(params, lr=0.01, density=0.5, update_gap=3, subspace=subspace)
@@ -165,12 +150,12 @@ def test_a_broken_compiler_leaves_the_torch_path(monkeypatch) -> None:
 
     monkeypatch.setattr("optimand.optim.kernels.compiler.load", broken)
     monkeypatch.setattr("optimand.optim.frugal.steps._SUBSETS", {})
+    monkeypatch.setattr(ADAM, "failure", None)
     p, twin = matrix(6, 8), matrix(6, 8)
-    with pytest.warns(RuntimeWarning, match="no compiled kernel for a subset"):
+    with pytest.warns(RuntimeWarning, match="no compiled kernel for 'adam'"):
         run(FRUGAL([p], density=0.5), [p], 0, 1)
     run(FRUGAL([twin], density=0.5, fused=False), [twin], 0, 1)
     assert torch.equal(p, twin)
-    assert isinstance(SubsetKernel, type)
 
 
 def reference_step(p, g, q, m, v, k, lr, free) -> torch.Tensor:
@@ -218,13 +203,13 @@ def test_rounding_noise_of_a_projection_has_no_sign(shape) -> None:
     assert torch.equal(*results)
 
 
-def squares(alpha: float, steps: int, noise: float, start: float) -> list[float]:
+def squares(alpha: float, steps: int, noise: float, start: float, runs: int = 5) -> list[float]:
     """Running sums of the squared gradient's norm: FRUGAL(SGDM, SGD) on a quadratic, half of it drawn each step.
 
-    Mean of five runs, the rows of one matrix.
+    Mean of the runs, the rows of one matrix.
     """
     spectrum = torch.logspace(-2, 0, 50, dtype=torch.float64)
-    p = nn.Parameter(torch.full((5, 50), start, dtype=torch.float64))
+    p = nn.Parameter(torch.full((runs, 50), start, dtype=torch.float64))
     optimizer = FRUGAL(
         [p], lr=alpha, density=0.5, update_gap=1, subspace="randk", state_full="sgdm", state_free="sgd",
         momentum=0.9, dampening=0.9, on_change="project", fused=False,
@@ -233,20 +218,20 @@ def squares(alpha: float, steps: int, noise: float, start: float) -> list[float]
     total, sums = 0.0, []
     for _ in range(steps):
         grad = spectrum * p.detach()
-        total += grad.square().sum().item() / 5
+        total += grad.square().sum().item() / runs
         sums.append(total)
-        p.grad = grad + noise * torch.randn(5, 50, generator=generator, dtype=torch.float64)
+        p.grad = grad + noise * torch.randn(runs, 50, generator=generator, dtype=torch.float64)
         optimizer.step()
     return sums
 
 
 def test_gradients_are_summable_without_noise() -> None:
-    sums = squares(0.05, 4000, 0.0, 1.0)
+    sums = squares(0.05, 2000, 0.0, 1.0)
     assert 165 < sums[999] < 190
     assert sums[-1] <= 1.1 * sums[999]
 
 
 def test_the_plateau_under_noise_is_proportional_to_the_step() -> None:
     # From the minimum, so that no transient is left to wait for.
-    high, low = (sums[-1] - sums[999] for sums in (squares(alpha, 3000, 0.1, 0.0) for alpha in (0.05, 0.025)))
+    high, low = (sums[-1] - sums[499] for sums in (squares(alpha, 1200, 0.1, 0.0, 20) for alpha in (0.05, 0.025)))
     assert 1.5 <= high / low <= 2.2

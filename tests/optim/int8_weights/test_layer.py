@@ -11,7 +11,7 @@ from tests.optim.int8_weights.network import Network, float_weights, quantized, 
 from torch import nn
 
 from optimand.optim.int8_weights import QuantizedLinear, quantize_model_int8
-from optimand.optim.routing import matrix_param_groups
+from optimand.optim.routing import param_groups_for
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -151,5 +151,5 @@ def test_what_cannot_be_quantized_is_refused():
 
 def test_groups_for_matrix_methods_find_quantized_layers():
     model = quantized()
-    groups = matrix_param_groups(model, rank=4)
+    groups = param_groups_for(model, "apollo", rank=4)
     assert groups[0]["params"] == [model.mlp_up.weight, model.mlp_down.weight]

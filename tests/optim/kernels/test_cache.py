@@ -30,20 +30,19 @@ def double(x):
 
 FIRST_STEP = """
 import sys, torch
-from optimand.optim import EXAdam, Lion
-for optimizer_class in (Lion, EXAdam):
-    p = torch.nn.Parameter(torch.ones(5))
-    p.grad = torch.ones(5)
-    optimizer = optimizer_class([p], lr=0.125, fused=True)
-    optimizer.step()
-    print(p.tolist(), optimizer.kernel.failure)
+from optimand import optim
+p = torch.nn.Parameter(torch.ones(5))
+p.grad = torch.ones(5)
+optimizer = getattr(optim, sys.argv[1])([p], lr=0.125, fused=True)
+optimizer.step()
+print(p.tolist(), optimizer.kernel.failure)
 print("numba" in sys.modules)
 """
 
 
-def first_step(**environment) -> list[str]:
+def first_step(name: str, **environment) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", FIRST_STEP],
+        [sys.executable, "-W", "error", "-c", FIRST_STEP, name],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -54,17 +53,17 @@ def first_step(**environment) -> list[str]:
 
 
 def test_another_process_finds_the_kernels_and_does_not_import_numba(tmp_path: Path):
-    cold = first_step(OPTIMAND_CACHE=str(tmp_path))
-    warm = first_step(OPTIMAND_CACHE=str(tmp_path))
+    cold = first_step("EXAdam", OPTIMAND_CACHE=str(tmp_path))
+    warm = first_step("EXAdam", OPTIMAND_CACHE=str(tmp_path))
     assert cold[-1] == "True"
     assert warm[-1] == "False"
     assert cold[:-1] == warm[:-1]
-    assert len(list((tmp_path / "kernels").glob("*.kernel"))) == 3
+    assert len(list((tmp_path / "kernels").glob("*.kernel"))) == 2
 
 
 def test_without_a_writable_cache_every_process_compiles(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    lines = first_step(OPTIMAND_CACHE=str(tmp_path / "file"))
+    lines = first_step("Lion", OPTIMAND_CACHE=str(tmp_path / "file"))
     assert lines[-1] == "True"
     assert lines[0].endswith("None")
 

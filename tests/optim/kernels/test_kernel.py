@@ -29,7 +29,7 @@ from optimand.optim.kernels import (
     where,
 )
 from optimand.optim.kernels.blocks import update_in_blocks
-from optimand.optim.kernels.compiler import FormulaError, Variant, build, driver_source
+from optimand.optim.kernels.compiler import FormulaError, Variant, driver_source, load
 from optimand.optim.kernels.kernel import CHUNK, chunk_table
 from optimand.optim.kernels.pool import run_pieces
 from optimand.optim.kernels.steps import StepCounter
@@ -200,8 +200,9 @@ def test_functions_are_parameters_of_a_formula():
 
 
 def test_a_literal_that_lifts_the_precision_is_refused():
+    variant = Variant(("float32", "float32"))
     with pytest.raises(FormulaError, match=r"like\(x, value\)"):
-        build(lifting, {}, 0, 1, Variant(("float32", "float32")))
+        load(lifting, {}, driver_source(0, 1, variant), variant)
     kernel = Kernel(lifting)
     with pytest.warns(RuntimeWarning, match="tensor operations serve"):
         assert kernel.launch([torch.ones(1)], [torch.ones(1)], [], [(1.0,)]) == [0]

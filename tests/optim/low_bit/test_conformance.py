@@ -46,7 +46,16 @@ def subject(name: str, **options: Any) -> Subject:
 NAMES = [name for name in low_bit.__all__ if name.endswith("bit")]
 
 
-@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
-@pytest.mark.parametrize("name", NAMES)
+# Tracing takes seconds: the optimizers that differ in what a trace sees, others differ in their formulas alone.
+TRACED = ("AdamW8bit", "SGD8bit", "AdEMAMix8bit", "LAMB8bit")
+CASES = [
+    pytest.param(name, check, id=f"{name}-{key}")
+    for name in NAMES
+    for key, check in CHECKS.items()
+    if name in TRACED or key != "a_compiled_training_step_gives_the_same_parameters"
+]
+
+
+@pytest.mark.parametrize(("name", "check"), CASES)
 def test_conforms_with_quantized_states(name: str, check) -> None:
     check(subject(name, **{**QUANTIZED, **SPECIAL.get(check.__name__, {})}))

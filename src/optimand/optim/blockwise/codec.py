@@ -29,7 +29,6 @@ def quantize_blockwise(
     block_size: int = 256,
     *,
     signed_scale: bool = True,
-    preserve_sign: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Codes and scales of ``x``, flattened in row-major order: for each value the nearest entry times the scale.
 
@@ -41,7 +40,6 @@ def quantize_blockwise(
         signed_scale: with a signed map, the scale is the block's extreme with its sign (the positive one where both
             are as large), so the extreme is always stored exactly; otherwise the scale is its absolute value, and a
             negative extreme becomes -0.993 of it.
-        preserve_sign: a value other than 0 whose nearest entry is 0 gets the entry next to 0 on its own side.
 
     Returns:
         ``(codes, scales)``: uint8 of ``x``'s shape, also for maps of 4 bits; float32, one per block. A value halfway
@@ -75,9 +73,7 @@ def quantize_blockwise(
         stored = flat[begin:end].view(rows, -1)
         stored = sqrt(stored) if m is not None and m.root else stored
         scale = block_scale(stored, signed, signed_scale)
-        part = nearest(stored, scale, midpoints, cells, floor=m is not None and m.floor)
-        if preserve_sign:
-            part = _with_sign(part, stored, scale, table)
+        part = nearest(stored, scale, midpoints, cells)
         codes[begin:end] = part.view(-1)
         first = begin // block_size
         scales[first : first + rows] = scale.view(-1)
@@ -160,7 +156,7 @@ def block_scale(x: Tensor, signed: bool, signed_scale: bool) -> Tensor:
     return high + 0.0  # no -0.0, which of two zeros is the larger is anyone's choice
 
 
-def nearest(x: Tensor, scale: Tensor, midpoints: Tensor, cells: Tensor | None = None, *, floor: bool = False) -> Tensor:
+def nearest(x: Tensor, scale: Tensor, midpoints: Tensor, cells: Tensor | None = None) -> Tensor:
     """The codes (int32) nearest to the rows of ``x`` in units of their scales.
 
     Args:
@@ -168,7 +164,6 @@ def nearest(x: Tensor, scale: Tensor, midpoints: Tensor, cells: Tensor | None = 
         scale: a column.
         midpoints: decision points.
         cells: of these decision points, if they have them: a look-up and a comparison instead of a search.
-        floor: whether a positive value gets at least code 1.
     """
     y = x / torch.where(scale == 0, 1.0, scale)
     if cells is None:
@@ -178,7 +173,7 @@ def nearest(x: Tensor, scale: Tensor, midpoints: Tensor, cells: Tensor | None = 
         codes = torch.index_select(cells, 0, (flat.view(torch.int32) >> 16) & 0xFFFF).to(torch.int32)
         above = flat > torch.index_select(midpoints, 0, codes.clamp(max=midpoints.numel() - 1))
         codes = torch.where(codes < midpoints.numel(), codes + above, codes).view_as(y)
-    return torch.where(x > 0, codes.clamp(min=1), codes) if floor else codes
+    return codes
 
 
 def lookup(codes: Tensor, table: Tensor) -> Tensor:
@@ -207,12 +202,6 @@ def unpack_nibbles(packed: Tensor, numel: int) -> Tensor:
         [1, 2, 15]
     """
     return torch.stack((packed & 15, packed >> 4), dim=1).view(-1)[:numel]
-
-
-def _with_sign(codes: Tensor, x: Tensor, scale: Tensor, table: Tensor) -> Tensor:
-    at_zero = (lookup(codes.view(-1), table).view_as(codes) == 0) & (x != 0)
-    step = torch.where((x < 0) == (scale < 0), 1, -1).to(codes.dtype)
-    return torch.where(at_zero, codes + step, codes)
 
 
 def _tables(code: str | Tensor, device: torch.device) -> tuple[Map | None, Tensor, Tensor, Tensor | None]:

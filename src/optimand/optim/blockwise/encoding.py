@@ -73,7 +73,7 @@ def tables_of(name: str) -> np.ndarray:
     padded = np.zeros(256, np.float32)
     padded[: len(values)] = values
     out["planes"] = padded.view(np.uint8).reshape(256, 4).T
-    out["bits"], out["signed"], out["floor"] = m.bits, m.signed, m.floor
+    out["bits"], out["signed"] = m.bits, m.signed
     out["zero"], out["last"] = m.zero, len(values) - 1
     out["uncertain"], out["upper_half"], out["one"] = 0x10000 - 2 * MARGIN, 0xFFFF0000, 1 << 16
     out["middle_codes"], out["below_codes"] = m.zero * 0x01010101, max(m.zero - 1, 0) * 0x01010101

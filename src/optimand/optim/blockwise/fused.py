@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from optimand.optim.kernels import Kernel, native
+from optimand.optim.kernels.gather import Batch, Memo
 from optimand.optim.kernels.kernel import chunk_table
 from optimand.optim.kernels.pool import run_pieces
 
 from . import loops
-from .batches import DTYPES, QUANTIZED, Batch, Layout, are_served, collect
+from .batches import DTYPES, QUANTIZED, Layout, are_served, collect
 from .encoding import tables_of
 from .maps import MAPS
 from .tensor import QuantizedTensor
@@ -32,9 +33,10 @@ def launch(
     table: Sequence[Sequence[Any]],
     rows: Sequence[int] | None = None,
     *,
-    factors: Sequence[float] | None = None,
+    maximize: bool = False,
     keys: Sequence[int] | None = None,
     skipped: list[int] | None = None,
+    memo: Memo | None = None,
 ) -> list[int]:
     """Update in place what compiled code can serve.
 
@@ -45,10 +47,11 @@ def launch(
         states: for each state of the formula, one quantized tensor for each parameter.
         table: rows of scalars, in the order of the kernel's ``scalars``.
         rows: for each parameter its row in ``table``; the first row for all by default.
-        factors: for each parameter what its gradient is multiplied by; 1 by default.
+        maximize: whether to follow the gradients upwards.
         keys: one 32-bit number for each parameter: round 16-bit parameters stochastically with these.
         skipped: gets the indices of the parameters of which a block was left as it was, because its new states
             would not be finite.
+        memo: kept by the caller between calls with the same parameters and states, to save checks.
 
     Returns:
         The indices of the parameters that are still to be done: not on the CPU, a tensor subclass, of a dtype or
@@ -63,9 +66,9 @@ def launch(
         >>> p
         tensor([-0.5000,  0.5000, -0.5000,  0.0000])
     """
-    batches, rest = collect(params, grads, states)
+    batches, rest = collect(params, grads, states, memo)
     for layout, batch in batches.items():
-        call = Call(layout, batch, table, rows, factors, keys)
+        call = Call(layout, batch, table, rows, keys, maximize=maximize)
         if not call.step(kernel):
             rest.extend(batch.indices)
             continue
@@ -82,8 +85,6 @@ def lamb_norms(
     states: Sequence[Sequence[QuantizedTensor]],
     table: Sequence[Sequence[Any]],
     rows: Sequence[int] | None = None,
-    *,
-    factors: Sequence[float] | None = None,
 ) -> list[tuple[float, float] | None]:
     """The squared norms of each parameter and of LAMB's direction for it, before the learning rate.
 
@@ -96,7 +97,6 @@ def lamb_norms(
         states: the two states of :data:`~optimand.optim.formulas.LAMB`, for each parameter.
         table: rows of LAMB's scalars; the learning rate is not read.
         rows: for each parameter its row.
-        factors: for each parameter what its gradient is multiplied by.
 
     Returns:
         For each parameter a pair, or None where the native library cannot serve.
@@ -111,7 +111,7 @@ def lamb_norms(
     if native.level() == "none":
         return found
     for layout, batch in collect(params, grads, states)[0].items():
-        call = Call(layout, batch, table, rows, factors, None)
+        call = Call(layout, batch, table, rows)
         norms = np.zeros((len(call.chunks[0]), 2))
         if call.run_native("norms", {"norms": norms.ctypes.data}):
             for k in (0, 1):
@@ -132,7 +132,7 @@ def quantize(x: Tensor, q: QuantizedTensor) -> bool:
     if native.level() == "none" or x.dtype not in DTYPES or not are_served([x], [q]):
         return False
     flat = q.flat(x.detach())
-    batch = Batch([0], [q.numel], [0], [flat.data_ptr()], [[q.codes.data_ptr()]], [[q.scale.data_ptr()]])
+    batch = Batch([0], [q.numel], [[0], [flat.data_ptr()], *([t.data_ptr()] for t in q.tensors())], [])
     call = Call(Layout(torch.float32, x.dtype, (QUANTIZED(q),)), batch, [()])
     return call.run_native("quantize") and not call.skipped()
 
@@ -143,7 +143,7 @@ def dequantize(q: QuantizedTensor, out: Tensor) -> bool:
         return False
     if out.stride() != q.stride:
         return False
-    batch = Batch([0], [q.numel], [out.data_ptr()], [0], [[q.codes.data_ptr()]], [[q.scale.data_ptr()]])
+    batch = Batch([0], [q.numel], [[out.data_ptr()], [0], *([t.data_ptr()] for t in q.tensors())], [])
     return Call(Layout(out.dtype, out.dtype, (QUANTIZED(q),)), batch, [()]).run_native("dequantize")
 
 
@@ -155,7 +155,7 @@ class Call:
         batch: the tensors.
         table: rows of scalars.
         rows: for each of the caller's parameters its row.
-        factors: for each of the caller's parameters the factor of its gradient.
+        maximize: whether to follow the gradients upwards.
         keys: for each of the caller's parameters its key, for stochastic rounding.
     """
 
@@ -165,29 +165,20 @@ class Call:
         batch: Batch,
         table: Sequence[Sequence[Any]],
         rows: Sequence[int] | None = None,
-        factors: Sequence[float] | None = None,
         keys: Sequence[int] | None = None,
+        *,
+        maximize: bool = False,
     ) -> None:
         self.layout, self.batch = layout, batch
         self.block = layout.states[0][1]
         self.one_block_size = len({block for _, block, _ in layout.states}) == 1
         self.stochastic = keys is not None and layout.param != torch.float32
         self.chunks = chunk_table(tuple(batch.numels))
-        used = [(1.0 if factors is None else factors[i], 0 if rows is None else rows[i]) for i in batch.indices]
-        places: dict[tuple[float, int], int] = {}
-        self.rows = np.array([places.setdefault(pair, len(places)) for pair in used], np.int64)
-        self.table = np.array([(factor, *table[row]) for factor, row in places], np.float64)
+        self.rows = np.array([0 if rows is None else rows[i] for i in batch.indices], np.int64)
+        self.table = np.array([(-1.0 if maximize else 1.0, *row) for row in table], np.float64)
         self.keys = np.array([0 if keys is None else keys[i] for i in batch.indices], np.uint32)
         self.flags = np.zeros(len(batch.indices), np.uint8)
-        self.lists = {
-            name: [np.array(pointers, np.int64) for pointers in lists]
-            for name, lists in (
-                ("params", [batch.params]),
-                ("grads", [batch.grads]),
-                ("codes", batch.codes),
-                ("scales", batch.scales),
-            )
-        }
+        self.lists = [np.array(pointers, np.int64) for pointers in batch.pointers]
 
     def skipped(self) -> list[int]:
         """The caller's indices of tensors of which a block was left as it was."""
@@ -209,9 +200,7 @@ class Call:
         code = loops.compiled(kernel, dtypes, forms, self.block, self.stochastic)
         if code is None:
             return False
-        states = [array for pair in zip(self.lists["codes"], self.lists["scales"], strict=True) for array in pair]
-        arrays = [*self.chunks, self.rows, self.table, self.keys, self.lists["params"][0], self.lists["grads"][0]]
-        addresses = list(map(_address, [*arrays, *states, self.flags]))
+        addresses = list(map(_address, [*self.chunks, self.rows, self.table, self.keys, *self.lists, self.flags]))
         run_pieces(
             lambda begin, end: loops.run(code, addresses, forms, self.block, begin, end),
             len(self.chunks[0]),
@@ -235,8 +224,8 @@ class Call:
                 **dict(zip(("tensors", "offsets", "lengths"), map(_address, self.chunks), strict=True)),
                 **{name: _address(getattr(self, name)) for name in ("rows", "table", "keys")},
                 "skipped": _address(self.flags),
-                "params": _address(self.lists["params"][0]),
-                "grads": _address(self.lists["grads"][0]),
+                "params": _address(self.lists[0]),
+                "grads": _address(self.lists[1]),
                 **(values or {}),
             },
             [
@@ -248,7 +237,7 @@ class Call:
                     "scales": _address(scales_of),
                 }
                 for (name, _, signed_scale), codes_of, scales_of in zip(
-                    self.layout.states, self.lists["codes"], self.lists["scales"], strict=True
+                    self.layout.states, self.lists[2::2], self.lists[3::2], strict=True
                 )
             ],
         )

@@ -14,15 +14,26 @@ import torch
 from torch import Tensor
 
 from optimand.optim.kernels import Kernel
+from optimand.optim.kernels.gather import Memo
 from optimand.optim.kernels.rounding import GOLDEN
 from optimand.optim.stochastic import HALF, MASK, rounding_of
 
 from .codec import pieces
-from .maps import map_of
 from .tensor import PIECE, QuantizedTensor
 
 # On accelerators a piece must be worth its launches.
 DEVICE_PIECE = 1 << 18
+
+
+# A plain dict: torch.compile looks through it, but not through functools.cache.
+_KERNELS: dict[Kernel, QuantizedKernel] = {}
+
+
+def quantized_kernel(kernel: Kernel) -> QuantizedKernel:
+    """The kernel on quantized states, the same one at every call."""
+    if kernel not in _KERNELS:
+        _KERNELS[kernel] = QuantizedKernel(kernel)
+    return _KERNELS[kernel]
 
 
 class QuantizedKernel:
@@ -30,13 +41,8 @@ class QuantizedKernel:
 
     Args:
         kernel: the formula.
-        maps: for each of its states the name of the map that :meth:`zeros_like` takes; None where the states come
-            from elsewhere.
         compile: whether to run the torch operations through ``torch.compile``, or the name of its backend; None:
             on accelerators, where Triton is installed. Where compiling fails, the operations run one by one.
-
-    Raises:
-        ValueError: there is not one map for each state, or no map of such a name.
 
     Reference:
         Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv 2110.02861, section 2.
@@ -45,30 +51,21 @@ class QuantizedKernel:
         >>> def momentum(p, g, m, lr):
         ...     m = m + g
         ...     return p - lr * m, m
-        >>> kernel = QuantizedKernel(Kernel(momentum, states=("m",)), ["dynamic"])
+        >>> kernel = QuantizedKernel(Kernel(momentum, states=("m",)))
         >>> p, g = torch.zeros(3), torch.tensor([1.0, -2.0, 0.5])
-        >>> (m,) = kernel.zeros_like(p)
+        >>> m = QuantizedTensor.zeros_like(p)
         >>> kernel.launch([p], [g], [[m]], [(0.5,)])
         >>> p, m.dequantize()
         (tensor([-0.5000,  1.0000, -0.2500]), tensor([ 1.0016, -2.0000,  0.4953]))
     """
 
-    def __init__(self, kernel: Kernel, maps: Sequence[str] | None = None, compile: bool | str | None = None) -> None:
+    def __init__(self, kernel: Kernel, compile: bool | str | None = None) -> None:
         self.kernel = kernel
-        self.maps = None if maps is None else tuple(map_of(name).name for name in maps)
-        if self.maps is not None and len(self.maps) != len(kernel.states):
-            raise ValueError(f"maps must name a map for each of {kernel.states}, got {self.maps}")
         self.compile = compile
         self._compiled: Callable[..., Tensor] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.kernel, self.maps, self.compile)
-
-    def zeros_like(self, param: Tensor, block_size: int = 256, signed_scale: bool = True) -> list[QuantizedTensor]:
-        """Fresh states of ``param``; ValueError where the kernel has no maps."""
-        if self.maps is None:
-            raise ValueError("maps must be given to the kernel for it to make states, got None")
-        return [QuantizedTensor.zeros_like(param, name, block_size, signed_scale) for name in self.maps]
+        return type(self), (self.kernel, self.compile)
 
     def launch(
         self,
@@ -78,10 +75,11 @@ class QuantizedKernel:
         table: Sequence[Sequence[Any]],
         rows: Sequence[int] | None = None,
         *,
-        factors: Sequence[float] | None = None,
+        maximize: bool = False,
         keys: Sequence[int] | None = None,
         skipped: list[int] | None = None,
         fused: bool = True,
+        memo: Memo | None = None,
     ) -> None:
         """Update all parameters and states in place, by compiled code where that can serve.
 
@@ -91,17 +89,18 @@ class QuantizedKernel:
             states: for each state of the formula, one quantized tensor for each parameter.
             table: rows of scalars, in the order of the kernel's ``scalars``.
             rows: for each parameter its row in ``table``; the first row for all by default.
-            factors: for each parameter what its gradient is multiplied by, 1 by default; -1 maximizes.
+            maximize: whether to follow the gradients upwards.
             keys: one 32-bit number for each parameter: round 16-bit parameters stochastically with these.
             skipped: gets the indices of the parameters of which a block was left as it was, because its new states
                 would not be finite.
             fused: whether compiled CPU code may serve.
+            memo: kept by the caller between calls with the same parameters and states, to save checks.
         """
         rest = list(range(len(params)))
         if fused:
             from . import fused as compiled
 
-            options: dict[str, Any] = {"factors": factors, "keys": keys, "skipped": skipped}
+            options: dict[str, Any] = {"maximize": maximize, "keys": keys, "skipped": skipped, "memo": memo}
             rest = compiled.launch(self.kernel, params, grads, states, table, rows, **options)
         flags = []
         for i in rest:
@@ -110,7 +109,7 @@ class QuantizedKernel:
                 grads[i],
                 [tensors[i] for tensors in states],
                 table[0 if rows is None else rows[i]],
-                factor=1.0 if factors is None else factors[i],
+                maximize=maximize,
                 key=None if keys is None else keys[i],
             )
             flags.append((i, flag))
@@ -124,7 +123,7 @@ class QuantizedKernel:
         states: Sequence[QuantizedTensor],
         scalars: Iterable[Any],
         *,
-        factor: Any = 1.0,
+        maximize: bool = False,
         key: int | None = None,
         stochastic: bool = False,
     ) -> Tensor:
@@ -135,7 +134,7 @@ class QuantizedKernel:
             grad: its gradient.
             states: its states.
             scalars: in the order of the kernel's ``scalars``; numbers or 0-d tensors.
-            factor: what the gradient is multiplied by; a number or a 0-d tensor.
+            maximize: whether to follow the gradient upwards.
             key: round a 16-bit parameter stochastically with this 32-bit number.
             stochastic: round it with torch's own random numbers where there is no key.
 
@@ -149,7 +148,7 @@ class QuantizedKernel:
             tracing = torch.compiler.is_compiling()
             rounded = param.dtype in HALF and (stochastic or key is not None)
             if not tracing and not rounded and self._compiles(param.device):
-                flag = self._apply_compiled(p, g, states, scalars, factor)
+                flag = self._apply_compiled(p, g, states, scalars, maximize)
             else:
                 flag = torch.zeros((), dtype=torch.bool, device=param.device)
                 smallest = PIECE if param.device.type == "cpu" else DEVICE_PIECE
@@ -157,7 +156,7 @@ class QuantizedKernel:
                 for begin, end, rows in pieces(first.numel, first.block_size, at_most):
                     shift = None if key is None else (key + begin * GOLDEN) & MASK
                     rounding = rounding_of(p[begin:end].view(rows, -1), shift) if rounded else None
-                    flag = flag | self._update(p, g, states, scalars, factor, (begin, end, rows), rounding)
+                    flag = flag | self._update(p, g, states, scalars, maximize, (begin, end, rows), rounding)
             if p.data_ptr() != param.data_ptr() if not tracing else param.stride() != first.stride:
                 param.copy_(p.as_strided(first.shape, first.stride))
         return flag
@@ -168,7 +167,7 @@ class QuantizedKernel:
         g: Tensor,
         states: Sequence[QuantizedTensor],
         scalars: Sequence[Any],
-        factor: Any,
+        maximize: bool,
         piece: tuple[int, int, int],
         rounding: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
@@ -176,8 +175,8 @@ class QuantizedKernel:
         begin, end, rows = piece
         old = p[begin:end].view(rows, -1)
         gradient = g[begin:end].view(rows, -1).float()
-        if isinstance(factor, Tensor) or factor != 1.0:
-            gradient = factor * gradient
+        if maximize:
+            gradient = -gradient
         new_param, *new = self.kernel.on_tensors(
             old.float(), gradient, *(q.read(begin, end, rows) for q in states), *scalars
         )
@@ -200,7 +199,7 @@ class QuantizedKernel:
         return device.type not in ("cpu", "mps") and importlib.util.find_spec("triton") is not None
 
     def _apply_compiled(
-        self, p: Tensor, g: Tensor, states: Sequence[QuantizedTensor], scalars: Sequence[Any], factor: Any
+        self, p: Tensor, g: Tensor, states: Sequence[QuantizedTensor], scalars: Sequence[Any], maximize: bool
     ) -> Tensor:
         """All full blocks in one graph, which serves tensors of all sizes; what is left is small.
 
@@ -210,17 +209,16 @@ class QuantizedKernel:
             backend = self.compile if isinstance(self.compile, str) else "inductor"
             self._compiled = torch.compile(self._update, dynamic=True, backend=backend)
         values = tuple(x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float32) for x in scalars)
-        times = factor if isinstance(factor, Tensor) else torch.tensor(factor, dtype=torch.float32)
         flag = torch.zeros((), dtype=torch.bool, device=p.device)
         for piece in pieces(states[0].numel, states[0].block_size, states[0].numel):
             if piece[2] > 1 and self.compile is not False:
                 try:
-                    flag = flag | self._compiled(p.data, g.data, states, values, times, piece)
+                    flag = flag | self._compiled(p.data, g.data, states, values, maximize, piece)
                     torch.autograd.graph.increment_version([p])
                     continue
                 except Exception:  # whatever the compiler stumbles over, the operations themselves serve
                     self.compile = False
-            flag = flag | self._update(p, g, states, scalars, factor, piece)
+            flag = flag | self._update(p, g, states, scalars, maximize, piece)
         return flag
 
 

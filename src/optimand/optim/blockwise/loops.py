@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from optimand.optim.kernels import Kernel
-from optimand.optim.kernels.compiler import Variant, load, load_expression, store_expression
+from optimand.optim.kernels.compiler import Variant, load_expression, store_expression
 
 from .encoding import SHIFT, tables_of
 from .maps import MAPS, Map
@@ -43,11 +43,7 @@ def compiled(
             (*dtypes, *("uint8", "float32", "float32") * len(states), "float32", "uint8", "uint8"), stochastic
         )
         source = driver_source(kernel, dtypes, states, block, stochastic)
-
-        def build() -> Any:
-            return load(kernel.update, kernel.functions, source, variant, 1 + len(states))
-
-        known[key] = kernel.attempt(build)
+        known[key] = kernel.load(source, variant, 1 + len(states))
     return known[key]
 
 
@@ -175,7 +171,6 @@ def _encoding(k: int, m: Map, signed_scale: bool, block: int) -> list[str]:
         "                code -= 1",
         f"            while y > n{k}[256 + code]:",
         "                code += 1",
-        *(["            if x > float32(0.0):", "                code = max(code, 1)"] if m.floor else []),
         f"            {codes}[{at}] = uint8(code)",
     ]
     if m.bits == 4:
@@ -217,8 +212,6 @@ def _code_of_x(m: Map) -> list[str]:
             f"code = int32(int32(int32(code ^ below) - below) + {m.zero})",
             "code = int32(0) if code < 0 else code",
         ]
-    if m.floor:
-        lines += ["code = int32(1) if x > float32(0.0) and code < 1 else code"]
     return lines
 
 

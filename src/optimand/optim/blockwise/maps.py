@@ -74,14 +74,12 @@ class Map:
         bits: of a code: 8, or 4 with two codes in a byte.
         signed: whether it has negative values.
         root: stores the square root of a non-negative value.
-        floor: a positive value never gets the code of 0 but at least the next one.
     """
 
     name: str
     bits: int = 8
     signed: bool = False
     root: bool = False
-    floor: bool = False
 
     def table(self, device: torch.device | str = "cpu") -> Tensor:
         """The increasing values, float32; the same tensor at every call."""
@@ -109,7 +107,6 @@ MAPS: dict[str, Map] = {
         Map("dynamic", signed=True),
         Map("dynamic_unsigned"),
         Map("dynamic_unsigned_sqrt", root=True),
-        Map("dynamic_unsigned_floor", floor=True),
         Map("dynamic4", bits=4, signed=True),
         Map("linear4_unsigned", bits=4),
     )

@@ -148,7 +148,7 @@ class QuantizedTensor:
         """Codes (int32) and scales of the blocks that the rows of ``x`` are; scales as a column."""
         x = sqrt(x) if self.spec.root else x
         scale = block_scale(x, self.spec.signed, self.signed_scale)
-        return nearest(x, scale, self.midpoints, self.cells, floor=self.spec.floor), scale
+        return nearest(x, scale, self.midpoints, self.cells), scale
 
     def write(self, begin: int, end: int, codes: Tensor, scale: Tensor, keep: Tensor | None = None) -> None:
         """Store what :meth:`encode` gave for values ``begin`` to ``end - 1``.

@@ -8,7 +8,6 @@ torch operations bit for bit.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..kernels import Kernel, compiler
+from ..kernels import Kernel
 from ..kernels.compiler import Variant, load_expression, store_expression
 from ..kernels.elementwise import is_eager
+from ..kernels.gather import NAMES, are_plain
 from ..kernels.kernel import CHUNK
 from ..kernels.pool import run_pieces
 
-NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 # The step without states of gradient x, as text: the driver has one formula, that with states.
 FREE = {
     "sign_sgd": "p[i] * decay - (lr if x > 0 else (-lr if x < 0 else zero))",
@@ -85,7 +84,6 @@ class SubsetKernel:
     def __init__(self, kernel: Kernel, free: str, dim: int) -> None:
         self.kernel, self.free, self.dim = kernel, free, dim
         self._compiled: dict[Variant, Any] = {}
-        self._failed = False
 
     def launch(self, jobs: Sequence[Job], maximize: bool) -> list[int]:
         """Update what compiled code can serve, in place; returns the numbers of the jobs that are left."""
@@ -107,19 +105,10 @@ class SubsetKernel:
         return sorted(rest)
 
     def _call(self, variant: Variant) -> Any | None:
-        if variant not in self._compiled and not self._failed:
+        if variant not in self._compiled:
             source = (columns_source if self.dim else rows_source)(self.kernel, self.free, variant)
-            try:
-                self._compiled[variant] = compiler.load(
-                    self.kernel.update, self.kernel.functions, source, variant, outputs=1 + len(self.kernel.states)
-                )
-            except ImportError:
-                self._failed = True
-            except Exception as error:  # any fault of the compiler leaves the tensor path, which needs none
-                self._failed = True
-                message = f"no compiled kernel for a subset, tensor operations serve: {type(error).__name__}: {error}"
-                warnings.warn(message, RuntimeWarning, stacklevel=2)
-        return self._compiled.get(variant)
+            self._compiled[variant] = self.kernel.load(source, variant, 1 + len(self.kernel.states))
+        return self._compiled[variant]
 
     def _run(self, call: Any, variant: Variant, jobs: list[Job], sign: float) -> None:
         table, words = [], []
@@ -148,14 +137,7 @@ class SubsetKernel:
 
 
 def _is_plain(t: Tensor) -> bool:
-    return (
-        type(t) in (Tensor, torch.nn.Parameter)
-        and t.layout is torch.strided
-        and t.is_cpu
-        and t.is_contiguous()
-        and not t.is_neg()
-        and t.dtype in NAMES
-    )
+    return are_plain([t], [t.numel()]) and t.dtype in NAMES
 
 
 def _chunks(shapes: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

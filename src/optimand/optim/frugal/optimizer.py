@@ -24,8 +24,7 @@ from ..base import Params
 from ..checks import arguments
 from ..kernels import Kernel
 from ..projection import MatrixOptimizer, Shard2d, as_matrix, local_of, shard_of
-from ..projection.blocks import BlockOf, block_numbers
-from ..projection.selection import ORDERS, SIDES, active_blocks, check_mirror, kept_dim, subset_size
+from ..projection.selection import ORDERS, SIDES, active_blocks, kept_dim, subset_size
 from ..projection.sharding import local_gradient
 from ..stochastic import HALF, advance_key, keys_of
 from .rules import STATE_FREE, STATE_FULL, full_scalars, matrix_scalars
@@ -53,14 +52,11 @@ class FRUGAL(MatrixOptimizer):
         density: share rho of a matrix that has states, in [0, 1]; a change takes effect at the next refresh.
         update_gap: steps T between refreshes, at least 1.
         subspace: ``columns``, ``rows`` or ``randk`` (entries), drawn at random; ``block``: whole tensors; ``svd``:
-            leading singular vectors of the gradient; ``random``: random orthonormal vectors; ``randperm``: rows or
-            columns on the side that ``proj_side`` says.
-        proj_side: for ``svd``, ``random``, ``randperm``: ``std`` projects the smaller side (of square matrices the
-            columns), ``reverse_std`` the other, ``left`` the rows, ``right`` the columns, ``full`` both.
+            leading singular vectors of the gradient; ``random``: random orthonormal vectors.
+        proj_side: for ``svd`` and ``random``: ``std`` projects the smaller side (of square matrices the columns),
+            ``reverse_std`` the other, ``left`` the rows, ``right`` the columns.
         block_order: for ``block``: ``random``, ``shuffled`` (every block once before the next round), ``ascending``,
-            ``descending``, ``mirror`` (from both ends).
-        block_of: for ``block``: which tensors form one block: a function of the parameter's name (named parameters
-            only), or a list with a label for each parameter of the group; None: each tensor is one.
+            ``descending``.
         state_full: rule with states: ``adamw``, ``lion`` or ``sgdm``.
         state_free: rule without states: ``sign_sgd``, ``sgd`` or ``none``.
         inactive_lr_scale: the learning rate of the rule without states, as a multiple of the other's.
@@ -73,16 +69,15 @@ class FRUGAL(MatrixOptimizer):
         nesterov: Nesterov's form of ``sgdm``.
         state_dtype: of the states: ``torch.float32``, ``torch.bfloat16``, or ``"8bit"``.
         seed: of the subspaces.
-        reference: take torch operations in the order of ``torch.optim.AdamW(foreach=False)``; slower, for checks.
         maximize: whether to maximize the objective.
         foreach: update by torch operations; for groups without subspace as in torch.
         fused: update by compiled CPU code; default where it can serve.
         stochastic_rounding: round 16-bit parameters stochastically instead of to the nearest.
 
     Raises:
-        ValueError: a hyperparameter is NaN or out of range, ``mirror`` with an odd number of active blocks, or there
-            are no parameters. In ``step``: a DTensor with ``randperm``, or with 8-bit states of which no dimension is
-            the parameter's (``block``, ``randk``, or columns or rows that are themselves split).
+        ValueError: a hyperparameter is NaN or out of range, or there are no parameters. In ``step``: a DTensor with
+            8-bit states of which no dimension is the parameter's (``block``, ``randk``, or columns or rows that are
+            themselves split).
         RuntimeError: in ``step``, for a sparse gradient.
 
     Warns:
@@ -120,7 +115,6 @@ class FRUGAL(MatrixOptimizer):
         subspace: str = "columns",
         proj_side: str = "std",
         block_order: str = "random",
-        block_of: BlockOf = None,
         state_full: str = "adamw",
         state_free: str = "sign_sgd",
         inactive_lr_scale: float = 1.0,
@@ -131,7 +125,6 @@ class FRUGAL(MatrixOptimizer):
         nesterov: bool = False,
         state_dtype: torch.dtype | str = torch.float32,
         seed: int = 0,
-        reference: bool = False,
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
@@ -173,16 +166,6 @@ class FRUGAL(MatrixOptimizer):
         group = self.param_groups[-1]
         for name in self.group_counts:
             group.setdefault(name, 0)
-        try:
-            if group["density"] is not None and group["subspace"] == "block":
-                group["block_of"] = block_numbers(group["block_of"], group)
-                if group["block_order"] == "mirror":
-                    check_mirror(self._count_of_blocks(group)[1])
-            else:
-                group["block_of"] = None
-        except (TypeError, ValueError):
-            self.param_groups.pop()
-            raise
         vectors = [p for p in group["params"] if not self.is_matrix(group, p) and p.numel()]
         if said and vectors and group["density"] is not None:
             warnings.warn(
@@ -211,9 +194,6 @@ class FRUGAL(MatrixOptimizer):
         if group["subspace"] in ("columns", "rows"):
             return int(group["subspace"] == "rows")
         return kept_dim(shard.shape, group["proj_side"])
-
-    def init_matrix(self, group: dict[str, Any], matrix: Tensor, state: dict[str, Any], shard: Shard2d) -> None:
-        """Nothing yet: states come with the subspace, which needs the gradient."""
 
     def update_matrices(
         self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], states: list[dict[str, Any]]
@@ -252,21 +232,15 @@ class FRUGAL(MatrixOptimizer):
         group["since_refresh"] += 1
         return int(group["refreshes"]) - 1
 
-    def _count_of_blocks(self, group: dict[str, Any]) -> tuple[int, int]:
-        total = len({group["block_of"][self.place_of(p).position] for p in self.matrices(group)})
-        return total, subset_size(total, group["density"], rounding="nearest")
-
     def _active(self, group: dict[str, Any], refresh: int) -> set[int]:
-        """Positions in the group of the tensors whose block is active; empty unless in block mode."""
+        """Positions in the group of the tensors that are active; empty unless in block mode."""
         if group["subspace"] != "block":
             return set()
         positions = [self.place_of(p).position for p in self.matrices(group)]
-        labels = list(dict.fromkeys(group["block_of"][at] for at in positions))
-        total, count = self._count_of_blocks(group)
+        count = subset_size(len(positions), group["density"], rounding="nearest")
         number = self.place_of(group["params"][0]).group
-        chosen = active_blocks(total, count, group["block_order"], refresh, (group["seed"], number))
-        blocks = {labels[i] for i in chosen}
-        return {at for at in positions if group["block_of"][at] in blocks}
+        chosen = active_blocks(len(positions), count, group["block_order"], refresh, (group["seed"], number))
+        return {positions[i] for i in chosen}
 
     def _free_blocks(self, group: dict[str, Any]) -> None:
         """Drop the states of blocks that are no longer active, also of tensors without gradient."""

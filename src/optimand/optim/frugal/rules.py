@@ -5,7 +5,6 @@ Both are element-wise, so every path (compiled code, torch operations, 8-bit sta
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from ..formulas import ADAM, SGD, adam_scalars
@@ -34,17 +33,6 @@ STATE_FREE: dict[str, Kernel] = {
     "sgd": Kernel(gradient_step),
     "none": Kernel(decay_step),
 }
-# 8-bit codes of each state; a second moment is a denominator, so a positive one must not be stored as 0.
-_MAPS = {"exp_avg": "dynamic", "exp_avg_sq": "dynamic_unsigned_sqrt", "momentum_buffer": "dynamic"}
-
-
-@functools.cache
-def quantized_rule(name: str) -> Any:
-    """The rule with states on 8-bit states; loaded when first needed."""
-    from ..blockwise.kernel import QuantizedKernel
-
-    kernel = STATE_FULL[name]
-    return QuantizedKernel(kernel, tuple(_MAPS[state] for state in kernel.states))
 
 
 def full_scalars(group: dict[str, Any], lr: Any, decay: Any, step: Any) -> tuple[Any, ...]:

@@ -18,12 +18,11 @@ from torch import Tensor
 
 from ..projection import Shard2d, local_of, read, work_dtype, write
 from ..projection.buffers import pack
-from ..projection.low_rank import LocalBasis, keep_basis, local_basis, new_basis, take_basis
-from ..projection.selection import entries_within, entry_limit, subset_size
-from ..projection.subspaces import Coordinates, Entries, Subspace, carry, draw_coordinates
+from ..projection.selection import draw_subset, entries_within, entry_limit, subset_size
+from ..projection.subspaces import SIDE_NAMES, Basis, Coordinates, Entries, basis_in, carry, draw_basis
 from .rules import STATE_FULL
 
-COORDINATES = ("columns", "rows", "randperm")
+COORDINATES = ("rows", "columns")
 PROJECTED = ("svd", "random")
 SUBSPACES = (*COORDINATES, "randk", "block", *PROJECTED)
 # Where a projected gradient is put back, what is below this share of the largest entry is rounding noise.
@@ -39,7 +38,7 @@ class Whole:
         return tuple(shape)
 
 
-Space = Coordinates | Entries | LocalBasis | Whole | None
+Space = Coordinates | Entries | Basis | Whole | None
 
 
 @dataclass
@@ -71,20 +70,17 @@ def find(group: dict[str, Any], state: dict[str, Any], matrix: Tensor, shard: Sh
     if kind == "block":
         return Whole() if _buffer_names(state) else None
     if kind in PROJECTED:
-        basis = take_basis(state)
-        return None if basis is None else local_basis(basis, matrix, shard)
+        return basis_in(state, matrix, shard)
     keys = _keys(group, state, shard)
-    source = (kind, state["density"], group["proj_side"], shape, keys, matrix.device)
+    source = (kind, state["density"], shape, keys, matrix.device)
     fresh = cache.drawn_from != source
     if kind in COORDINATES:
         if fresh:
-            drawn = draw_coordinates(shape, kind, state["density"], group["proj_side"], keys)
-            if drawn is None and not shard.whole:  # other shards may have states, and so must this one
-                empty = torch.empty(0, dtype=torch.int64)
-                drawn = Coordinates(rows=empty) if kind == "rows" else Coordinates(columns=empty)
-            if drawn is not None:
-                drawn = Coordinates(*(i if i is None else i.to(matrix.device) for i in (drawn.rows, drawn.columns)))
-            cache.drawn_from, cache.space = source, drawn
+            dim = COORDINATES.index(kind)
+            size = subset_size(shape[dim], state["density"])
+            drawn = Coordinates(dim, draw_subset(shape[dim], size, (*keys[dim], dim)).to(matrix.device))
+            # Where other shards may have states, this one must have some too, if empty ones.
+            cache.drawn_from, cache.space = source, drawn if size or not shard.whole else None
         return cache.space
     size = subset_size(matrix.numel(), state["density"])
     if size == 0 and shard.whole:
@@ -128,28 +124,36 @@ def enter(
         active: whether the matrix belongs to the active blocks; read in block mode only.
 
     Raises:
-        ValueError: the matrix is sharded, and the subspace is ``randperm`` or its states cannot have 8 bits.
+        ValueError: the matrix is sharded, and its states cannot have 8 bits.
     """
-    before = find(group, state, matrix, shard, cache) if "refresh" in state else None
+    before: Any = find(group, state, matrix, shard, cache) if "refresh" in state else None
     names = STATE_FULL[group["state_full"]].states
     old = {name: state.pop(name) for name in _buffer_names(state)}
-    for side in ("left", "right"):
+    for side in SIDE_NAMES:
         state.pop(side, None)
     kind, density = group["subspace"], float(group["density"])
     state.update(refresh=refresh, density=density, subspace=kind)
-    after = _draw(group, state, matrix, grad, shard, cache, active)
+    if kind == "block":
+        after: Any = Whole() if active else None
+    else:
+        rank = subset_size(min(shard.shape), density, rounding="nearest")
+        if kind in PROJECTED and rank > 0:
+            key = (group["seed"], state["index"], refresh)
+            draw_basis(state, grad.to(work_dtype(grad)), kind, rank, group["proj_side"], key, shard)
+        after = find(group, state, matrix, shard, cache)
     if after is None:
         return None
     stays = set(old) == set(names) and before is not None and group["on_change"] != "reset"
     if stays and type(before) is type(after):
-        if isinstance(after, Whole) or (group["on_change"] == "keep" and _equal_size(before, after, matrix)):
+        equal = before.size(matrix.shape) == after.size(matrix.shape)
+        if isinstance(after, Whole) or (group["on_change"] == "keep" and equal):
             state.update(old)
             return after
-        if group["on_change"] == "project" and _can_carry(before, after):
+        if group["on_change"] == "project" and getattr(before, "dim", 0) == getattr(after, "dim", 0):
             for name in names:
                 state[name] = _buffer(group, name, after, matrix, shard)
                 values = load(old[name], before, matrix)
-                store(state[name], after, matrix, carry(_of(before), _of(after), values, squares=name.endswith("_sq")))
+                store(state[name], after, matrix, carry(before, after, values, squares=name.endswith("_sq")))
             return after
     for name in names:
         state[name] = _buffer(group, name, after, matrix, shard)
@@ -157,54 +161,12 @@ def enter(
     return after
 
 
-def _draw(
-    group: dict[str, Any],
-    state: dict[str, Any],
-    matrix: Tensor,
-    grad: Tensor,
-    shard: Shard2d,
-    cache: Cache,
-    active: bool,
-) -> Space:
-    kind = group["subspace"]
-    if kind == "block":
-        return Whole() if active else None
-    if kind == "randperm" and not shard.whole:
-        raise ValueError(
-            "subspace='randperm' draws from a whole matrix, got a DTensor: take columns or rows, which work on shards"
-        )
-    rank = subset_size(min(shard.shape), state["density"], rounding="nearest")
-    if kind in PROJECTED and rank > 0:
-        key = (group["seed"], state["index"], state["refresh"])
-        grad = grad.to(work_dtype(grad))
-        keep_basis(state, new_basis(grad, kind, rank, group["proj_side"], key, shard))
-    return find(group, state, matrix, shard, cache)
-
-
-def _equal_size(before: Any, after: Any, matrix: Tensor) -> bool:
-    return bool(before.size(matrix.shape) == after.size(matrix.shape))
-
-
-def _of(space: Any) -> Subspace:
-    found: Subspace = space.basis if isinstance(space, LocalBasis) else space
-    return found
-
-
-def _can_carry(before: Any, after: Any) -> bool:
-    """Whether both lie along the same sides."""
-    before, after = _of(before), _of(after)
-    if isinstance(before, Entries):
-        return True
-    sides = ("rows", "columns") if isinstance(before, Coordinates) else ("left", "right")
-    return all((getattr(before, s) is None) == (getattr(after, s) is None) for s in sides)
-
-
 def _buffer(group: dict[str, Any], name: str, space: Any, matrix: Tensor, shard: Shard2d) -> Any:
     """A state of zeros; of a sharded matrix a DTensor in which every shard has equal room."""
     size, dtype, unsigned = list(space.size(matrix.shape)), group["state_dtype"], name.endswith("_sq")
-    if shard.whole or isinstance(space, LocalBasis):
+    if shard.whole or isinstance(space, Basis):
         buffer = pack(size, matrix, dtype, unsigned=unsigned)
-        return shard.wrap(buffer, space.kept) if isinstance(space, LocalBasis) and torch.is_tensor(buffer) else buffer
+        return shard.wrap(buffer, space.kept) if isinstance(space, Basis) and torch.is_tensor(buffer) else buffer
     from torch.distributed.tensor import DTensor, Replicate, Shard
 
     placements: Any = list(shard.like.placements)
@@ -216,7 +178,7 @@ def _buffer(group: dict[str, Any], name: str, space: Any, matrix: Tensor, shard:
         size = [subset_size(math.prod(largest), group["density"])]
         whole = [size[0] * math.prod(parts)]
     elif isinstance(space, Coordinates):
-        dim = int(space.rows is None)
+        dim = space.dim
         alike = parts[dim] == 1  # all shards have the same rows, or columns
         size[dim] = size[dim] if alike else subset_size(largest[dim], group["density"])
         whole[dim] = size[dim] * parts[dim]

@@ -12,12 +12,11 @@ from torch import Tensor
 from ..kernels import sign
 from ..kernels.blocks import update_in_blocks
 from ..projection import Shard2d, local_of
-from ..projection.base import shares_memory
-from ..projection.low_rank import LocalBasis
-from ..projection.subspaces import Coordinates
-from ..stochastic import HALF, rounding_of
+from ..projection.base import shares_memory, write_back
+from ..projection.subspaces import Basis, Coordinates
+from ..stochastic import HALF
 from .kernels import Job, SubsetKernel
-from .rules import STATE_FREE, STATE_FULL, quantized_rule
+from .rules import STATE_FREE, STATE_FULL
 from .spaces import NOISE, Space, Whole, load, store
 
 _SUBSETS: dict[tuple[str, str, int], SubsetKernel] = {}
@@ -60,8 +59,8 @@ def update(group: dict[str, Any], items: list[Item]) -> None:
         items: the matrices.
     """
     # An empty shard still takes part in the sums of a projection.
-    items = [i for i in items if (i.matrix.numel() or isinstance(i.space, LocalBasis)) and not _stands_still(group, i)]
-    if group["fused"] is not False and not group["foreach"] and not group["reference"]:
+    items = [i for i in items if (i.matrix.numel() or isinstance(i.space, Basis)) and not _stands_still(group, i)]
+    if group["fused"] is not False and not group["foreach"]:
         items = _update_compiled(group, items)
     for item in items:
         _update_by_torch(group, item)
@@ -87,9 +86,9 @@ def _update_compiled(group: dict[str, Any], items: list[Item]) -> list[Item]:
         elif item.space is None:
             empty.append(item)
         elif isinstance(item.space, Whole) or item.space.size(item.matrix.shape) == tuple(item.matrix.shape):
-            (whole if not isinstance(item.space, LocalBasis) else rest).append(item)
-        elif isinstance(item.space, Coordinates) and (item.space.rows is None or item.space.columns is None):
-            subsets[int(item.space.rows is None)].append(item)
+            (whole if not isinstance(item.space, Basis) else rest).append(item)
+        elif isinstance(item.space, Coordinates):
+            subsets[item.space.dim].append(item)
         else:
             rest.append(item)
     for chosen, rule, names in ((whole, kernel, kernel.states), (empty, STATE_FREE[free], ())):
@@ -113,8 +112,7 @@ def _keys(group: dict[str, Any], items: list[Item]) -> list[int] | None:
 
 def _job(item: Item, names: Sequence[str], dim: int) -> Job:
     assert isinstance(item.space, Coordinates)
-    index = item.space.columns if dim else item.space.rows
-    assert index is not None
+    index = item.space.index
     states = [local_of(item.state[name]) for name in names]
     if states[0].shape[dim] != len(index):  # room that only other shards need
         states = [state.narrow(dim, 0, len(index)) for state in states]
@@ -130,7 +128,7 @@ def _update_by_torch(group: dict[str, Any], item: Item) -> None:
         grad = -grad
     if space is None:
         free_step(work, grad, group["state_free"], *item.free)
-    elif isinstance(space, LocalBasis):
+    elif isinstance(space, Basis):
         _projected_step(group, item, work, grad)
     elif isinstance(space, Whole):
         _full_step(group, item, work, grad)
@@ -139,10 +137,7 @@ def _update_by_torch(group: dict[str, Any], item: Item) -> None:
         free_step(work, grad, group["state_free"], *item.free)
         _full_step(group, item, part, space.down(grad))
         space.put_(work, part)
-    if work is not matrix and item.key is not None:
-        work = rounding_of(matrix, item.key)(work)
-    if not shares_memory(work, item.target):
-        item.target.copy_(work.view_as(item.target))
+    write_back(work, matrix, item.target, item.key)
 
 
 def free_step(matrix: Tensor, grad: Tensor, rule: str, decay: float, lr: float) -> None:
@@ -169,54 +164,23 @@ def _full_step(group: dict[str, Any], item: Item, part: Tensor, grad: Tensor) ->
     quantized = not isinstance(buffers[0], Tensor) and buffers[0].shape == part.shape
     if quantized and part.dtype == torch.float32:
         out, row = part.contiguous(), [[buffer] for buffer in buffers]
-        rule = quantized_rule(group["state_full"])
+        from ..blockwise.kernel import quantized_kernel
+
+        rule = quantized_kernel(kernel)
         rule.launch([out], [grad.contiguous()], row, [item.full], fused=group["fused"] is not False)
         if out is not part:
             part.copy_(out)
         return
     states = [load(buffer, item.space, item.matrix) for buffer in buffers]
-    if group["reference"] and group["state_full"] == "adamw":
-        adamw_as_torch(part, grad, *states, group=group, decay=item.free[0], step=item.state["step"])
-    else:
-        update_in_blocks(kernel, [part], [grad], [[state] for state in states], [item.full], [0], [0])
+    update_in_blocks(kernel, [part], [grad], [[state] for state in states], [item.full], [0], [0])
     for buffer, state in zip(buffers, states, strict=True):
         store(buffer, item.space, item.matrix, state)
-
-
-def adamw_as_torch(
-    p: Tensor, g: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, *, group: dict[str, Any], decay: float, step: int
-) -> None:
-    """AdamW by the operations of ``torch.optim.AdamW(foreach=False)`` in their order, so that all bits agree.
-
-    Args:
-        p: parameters; they and the moments change in place.
-        g: their gradient.
-        exp_avg: first moment.
-        exp_avg_sq: second moment.
-        group: hyperparameters ``lr``, ``proj_params_lr_scale``, ``betas`` and ``eps``.
-        decay: what weight decay multiplies by.
-        step: number of updates, this one included.
-
-    Example:
-        >>> p, m, v = torch.ones(2), torch.zeros(2), torch.zeros(2)
-        >>> group = {"lr": 0.5, "proj_params_lr_scale": 1.0, "betas": (0.9, 0.999), "eps": 0.0}
-        >>> adamw_as_torch(p, torch.tensor([2.0, -3.0]), m, v, group=group, decay=1.0, step=1)
-        >>> p
-        tensor([0.5000, 1.5000])
-    """
-    beta1, beta2 = group["betas"]
-    p.mul_(decay)
-    exp_avg.lerp_(g, 1 - beta1)
-    exp_avg_sq.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-    size = group["lr"] * group["proj_params_lr_scale"] / (1 - beta1**step)
-    denominator = (exp_avg_sq.sqrt() / (1 - beta2**step) ** 0.5).add_(group["eps"])
-    p.addcdiv_(exp_avg, denominator, value=-size)
 
 
 def _projected_step(group: dict[str, Any], item: Item, matrix: Tensor, grad: Tensor) -> None:
     """The step of a matrix whose subspace lies across the coordinates, in place."""
     space = item.space
-    assert isinstance(space, LocalBasis)
+    assert isinstance(space, Basis)
     down = space.down(grad)
     moved = torch.zeros_like(down)
     _full_step(group, item, moved, down)

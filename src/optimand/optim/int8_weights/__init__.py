@@ -43,7 +43,7 @@ def quantize_model_int8(
         group_size: entries that share a scale.
         stochastic_round: round stochastically after updates instead of to the nearest.
         include: parts of the names of modules that are quantized, as for
-            :func:`optimand.optim.routing.matrix_param_groups`: embeddings and the output head stay as they are.
+            :func:`optimand.optim.routing.param_groups_for`: embeddings and the output head stay as they are.
         exclude: parts of names that are never quantized; they win over ``include``.
         seed: of the rounding; each layer gets one of its own.
 

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from optimand.core.validation import check_number
 
-from .base import Kappa, safe_norm
+from .base import Kappa, as_labels, safe_norm
 from .elementwise import Quadratic
 from .infimal import elementwise_conjugate, nearest_sum, supremum
 from .norms import L2
-from .partition import as_labels
 
 
 class Scaled(Kappa):

@@ -12,8 +12,7 @@ from torch import Tensor
 from optimand.core.projections import project_l1_ball, project_simplex
 from optimand.core.validation import check_int, check_number
 
-from .base import Kappa, Norm, safe_norm, scale_of
-from .partition import as_labels
+from .base import Kappa, Norm, as_labels, safe_norm, scale_of
 from .projections import project_box_and_l1, project_lp_ball
 
 

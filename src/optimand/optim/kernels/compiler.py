@@ -120,18 +120,6 @@ def digest_of(
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
 
-def build(
-    update: Callable[..., Any], functions: Mapping[str, Callable[..., Any]], states: int, scalars: int, variant: Variant
-) -> cache.LoadedCode:
-    """The compiled loop around a formula, from the cache where it is there.
-
-    Raises:
-        ImportError: Numba or llvmlite is missing.
-        FormulaError: the formula lifts the arithmetic to another precision, or calls what kernels cannot.
-    """
-    return load(update, functions, driver_source(states, scalars, variant), variant)
-
-
 def load(
     update: Callable[..., Any],
     functions: Mapping[str, Callable[..., Any]],

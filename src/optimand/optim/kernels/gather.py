@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, is_
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from .compiler import Variant
 from .elementwise import is_eager
 
 HALF = (torch.bfloat16, torch.float16)
+# The dtypes that compiled code reads.
+NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
 def arithmetic_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
@@ -49,18 +52,19 @@ class Memo:
     def __init__(self) -> None:
         self.lists: list[list[Tensor]] = []
         self.pointers: list[list[int]] = []
-        self.variant = Variant(())
+        self.key: Any = None
+        self.stochastic = False
 
-    def keep(self, lists: Sequence[Sequence[Tensor]], batch: Batch, variant: Variant) -> None:
-        """Remember that all of these tensors made up one batch."""
+    def keep(self, lists: Sequence[Sequence[Tensor]], batch: Batch, key: Any, stochastic: bool = False) -> None:
+        """Remember that all of these tensors made up one batch, of which ``key`` says what they share."""
         self.lists = [list(lists[0]), *map(list, lists[2:])]
         self.pointers = [batch.pointers[0], *batch.pointers[2:]]
-        self.variant = variant
+        self.key, self.stochastic, self.grad_dtype = key, stochastic, lists[1][0].dtype
 
-    def batch(self, lists: Sequence[Sequence[Tensor]], stochastic: bool) -> Batch | None:
+    def batch(self, lists: Sequence[Sequence[Tensor]], stochastic: bool = False) -> Batch | None:
         """The batch of the same parameters and states with new gradients; None if anything else has changed."""
         kept = [lists[0], *lists[2:]]
-        if list(map(len, kept)) != list(map(len, self.lists)) or stochastic != self.variant.stochastic:
+        if list(map(len, kept)) != list(map(len, self.lists)) or stochastic != self.stochastic:
             return None
         if not all(all(map(is_, ts, old)) for ts, old in zip(kept, self.lists, strict=True)):
             return None
@@ -68,8 +72,7 @@ class Memo:
             return None
         params, grads = lists[0], lists[1]
         numels = list(map(Tensor.numel, params))
-        dtypes = set(map(attrgetter("dtype"), grads))
-        if {str(d) for d in dtypes} != {f"torch.{self.variant.dtypes[1]}"}:
+        if set(map(attrgetter("dtype"), grads)) != {self.grad_dtype}:
             return None
         if not all(map(Tensor.is_contiguous, params)) or not are_plain(grads, numels):
             return None
@@ -91,21 +94,15 @@ def collect(
     if memo is not None and memo.lists:
         known = memo.batch(lists, stochastic)
         if known is not None:
-            return {memo.variant: known}, []
+            return {memo.key: known}, []
     keys = list(zip(*(map(attrgetter("dtype"), ts) for ts in lists), strict=True))
     buckets: dict[tuple[torch.dtype, ...], list[int]] = {key: [] for key in set(keys)}
     for i, key in enumerate(keys):
         buckets[key].append(i)
-    names = {
-        torch.float32: "float32",
-        torch.float64: "float64",
-        torch.bfloat16: "bfloat16",
-        torch.float16: "float16",
-    }
     batches: dict[Variant, Batch] = {}
     rest: list[int] = []
     for key, indices in buckets.items():
-        if not all(dtype in names for dtype in key):
+        if not all(dtype in NAMES for dtype in key):
             rest.extend(indices)
             continue
         chosen = lists if len(buckets) == 1 else [[ts[i] for i in indices] for ts in lists]
@@ -113,11 +110,11 @@ def collect(
         if batch is None:
             batch, refused = _mixed_batch(indices, chosen)
             rest.extend(refused)
-        variant = Variant(tuple(names[d] for d in key), stochastic and key[0] in HALF)
+        variant = Variant(tuple(NAMES[d] for d in key), stochastic and key[0] in HALF)
         if batch.indices:
             batches[variant] = batch
         if memo is not None and len(batch.indices) == len(params) and not batch.held:
-            memo.keep(lists, batch, variant)
+            memo.keep(lists, batch, variant, variant.stochastic)
     return batches, rest
 
 

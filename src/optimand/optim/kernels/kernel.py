@@ -76,18 +76,17 @@ class Kernel:
         """The compiled loop for these dtypes, or None where it cannot be had (``failure`` tells why)."""
         found = self._compiled.get(variant)
         if found is None:
-            arguments = self.update, self.functions, len(self.states), len(self.scalars), variant
-            found = self.attempt(lambda: compiler.build(*arguments))
+            found = self.load(compiler.driver_source(len(self.states), len(self.scalars), variant), variant)
             if found is not None:
                 self._compiled[variant] = found
         return found
 
-    def attempt(self, build: Callable[[], Any]) -> Any | None:
-        """What ``build`` compiles from the formula; None once it or an earlier attempt has failed."""
+    def load(self, source: str, variant: Variant, outputs: int | None = None) -> Any | None:
+        """The compiled code of a driver around the formula; None once it or an earlier one has failed."""
         if self.failure is not None:
             return None
         try:
-            return build()
+            return compiler.load(self.update, self.functions, source, variant, outputs)
         except ImportError as error:
             self.failure = error
         except Exception as error:  # any fault of the compiler leaves the tensor path, which needs none
@@ -159,16 +158,11 @@ class Kernel:
         keys: Sequence[int] | None,
     ) -> None:
         n = len(batch.indices)
-        tensors, offsets, lengths = chunk_table(tuple(batch.numels))
-        if not len(tensors):
+        chunks = chunk_table(tuple(batch.numels))
+        if not len(chunks[0]):
             return
         row = np.zeros(n, np.int64) if len(scalars) == 1 else np.array([rows[i] for i in batch.indices], np.int64)
-        key = np.zeros(1, np.uint32) if keys is None else np.array([keys[i] for i in batch.indices], np.uint32)
-        lists = [np.array(pointers, dtype=np.int64) for pointers in batch.pointers]
-        addresses = [a.ctypes.data for a in (tensors, offsets, lengths, row, scalars, key, *lists)]
-        run_pieces(lambda begin, end: call(begin, end, *addresses), len(tensors), sum(batch.numels))
-        # Code outside torch wrote to these: autograd must know, as it would after an in-place operation.
-        torch.autograd.graph.increment_version(batch.written)
+        run_compiled(call, batch, chunks, row, scalars, keys)
 
     def apply(
         self,
@@ -212,6 +206,18 @@ def _with_functions(update: Callable[..., Any], functions: Mapping[str, Callable
     twin = types.FunctionType(update.__code__, space, update.__name__, update.__defaults__, update.__closure__)
     twin.__module__ = update.__module__
     return twin
+
+
+def run_compiled(
+    call: Any, batch: Batch, chunks: Sequence[np.ndarray], rows: np.ndarray, table: np.ndarray, keys: Any
+) -> None:
+    """Run a compiled loop over all chunks of a batch; ``keys``: a number for each of the caller's tensors."""
+    key = np.zeros(1, np.uint32) if keys is None else np.array([keys[i] for i in batch.indices], np.uint32)
+    lists = [np.array(pointers, dtype=np.int64) for pointers in batch.pointers]
+    addresses = [a.ctypes.data for a in (*chunks, rows, table, key, *lists)]
+    run_pieces(lambda begin, end: call(begin, end, *addresses), len(chunks[0]), sum(batch.numels))
+    # Code outside torch wrote to these: autograd must know, as it would after an in-place operation.
+    torch.autograd.graph.increment_version(batch.written)
 
 
 @functools.lru_cache(maxsize=64)

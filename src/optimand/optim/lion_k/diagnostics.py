@@ -83,28 +83,15 @@ class Diagnostics(ElementwiseOptimizer):
 
     @torch.no_grad()
     def _blocks(self) -> Iterator[tuple[dict[str, Any], Kappa, Tensor, Tensor, Tensor | None]]:
-        """Group, kappa, parameter, momentum of negative gradients and gradient, for whatever one K applies to."""
+        """Group, kappa, parameter, momentum of negative gradients and gradient, for every parameter."""
         for group in self.param_groups:
-            rows: list[tuple[Tensor, Tensor, Tensor | None]] = []
             for p in group["params"]:
                 x = (torch.view_as_real(p) if p.is_complex() else p).detach()
                 dtype = arithmetic_dtype([x])
                 exp_avg = self.state[p].get("exp_avg") if p in self.state else None
                 m = torch.zeros_like(x, dtype=dtype) if exp_avg is None else -_real(exp_avg).to(dtype)
                 grad = None if p.grad is None else _real(p.grad).to(dtype) * (-1 if group["maximize"] else 1)
-                rows.append((x.to(dtype), m, grad))
-            if group["scope"] == "group":
-                rows = [_joined(rows)]
-            for x, m, grad in rows:
-                yield group, group["kappa"], x, m, grad
-
-
-def _joined(rows: list[tuple[Tensor, Tensor, Tensor | None]]) -> tuple[Tensor, Tensor, Tensor | None]:
-    x = torch.cat([x.flatten() for x, _, _ in rows])
-    m = torch.cat([m.flatten() for _, m, _ in rows])
-    if all(grad is None for _, _, grad in rows):
-        return x, m, None
-    return x, m, torch.cat([(torch.zeros_like(x) if grad is None else grad).flatten() for x, _, grad in rows])
+                yield group, group["kappa"], x.to(dtype), m, grad
 
 
 def _real(t: Tensor) -> Tensor:

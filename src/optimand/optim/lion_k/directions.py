@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,25 +44,12 @@ class FunctionKappa(Kappa):
             )
         return found
 
-    def _unknown(self) -> NotImplementedError:
-        return NotImplementedError(
+    def _unknown(self, *args: Any) -> Any:
+        raise NotImplementedError(
             f"kappa {self.label!r} is a bare callable: only its direction is known; give a Kappa for diagnostics"
         )
 
-    def _value(self, m: Tensor) -> Tensor:
-        raise self._unknown()
-
-    def _conj(self, z: Tensor) -> Tensor:
-        raise self._unknown()
-
-    def _conj_grad(self, z: Tensor) -> Tensor:
-        raise self._unknown()
-
-    def _dist(self, z: Tensor) -> Tensor:
-        raise self._unknown()
-
-    def _project(self, x: Tensor, radius: float) -> Tensor:
-        raise self._unknown()
+    _value = _conj = _conj_grad = _dist = _project = _unknown  # type: ignore[assignment]
 
 
 def as_kappa(given: Any, kwargs: Mapping[str, Any] | None, here: Kappa | None = None) -> Kappa:
@@ -102,21 +88,20 @@ def update_by_norms(
     exp_avgs: list[Tensor],
     factors: list[float],
 ) -> list[int]:
-    """Compiled steps for l2 (of tensors, or of the whole group) and for l2 of rows; returns the indices left undone."""
+    """Compiled steps for l2 of tensors and of rows; returns the indices left undone."""
     group = {**group, "lr": float(group["lr"])}
     maximize, keys = group["maximize"], keys_of(group, params)
     everything = list(range(len(params)))
     if isinstance(kappa, GroupL2):
-        fits = kappa.labels is None and group["scope"] == "tensor"
-        if not fits or not all(p.is_contiguous() and (p.dim() < 2 or kappa.dim % p.dim() == 0) for p in params):
+        if kappa.labels is not None or not all(
+            p.is_contiguous() and (p.dim() < 2 or kappa.dim % p.dim() == 0) for p in params
+        ):
             return everything
         table = [scalars(group, factor, 1.0) for factor in factors]
         return launch_rows(params, grads, exp_avgs, table, maximize=maximize, keys=keys)
     norms, rest = tensor_norms(exp_avgs, grads, group["betas"][0], maximize)
     if rest:
         return everything
-    if group["scope"] == "group":
-        norms = [math.hypot(*norms)] * len(norms)
     table = [scalars(group, factor, norm or 1.0) for factor, norm in zip(factors, norms, strict=True)]
     return KERNELS["quotient"].launch(params, grads, [exp_avgs], table, everything, maximize=maximize, keys=keys)
 
@@ -142,19 +127,11 @@ def update_by_tensors(
         averaged.append(-(beta1 * exp_avg + one_minus_beta1 * grad))
         exp_avgs[i].copy_(beta2 * exp_avg + one_minus_beta2 * grad)
     keys = None if torch.compiler.is_compiling() else keys_of(group, params)
-    for i, direction in zip(indices, directions(kappa, averaged, group["scope"]), strict=True):
-        param = params[i]
+    for i, c in zip(indices, averaged, strict=True):
+        param, direction = params[i], kappa.grad(c)
         old = param.to(direction.dtype)
         old = old.clone() if torch.is_grad_enabled() else old
         moved = old * decay + (step * factors[i]) * direction
         if group["stochastic_rounding"] and param.dtype in HALF:
             moved = rounding_of(param, None if keys is None else keys[i])(moved)
         param.copy_(moved)
-
-
-def directions(kappa: Kappa, averaged: list[Tensor], scope: str) -> list[Tensor]:
-    """dK of each tensor, or of all of them as one vector."""
-    if scope == "tensor":
-        return [kappa.grad(c) for c in averaged]
-    parts = kappa.grad(torch.cat([c.flatten() for c in averaged])).split([c.numel() for c in averaged])
-    return [part.view_as(c) for part, c in zip(parts, averaged, strict=True)]

@@ -7,20 +7,17 @@ element-wise kappa. The norm of a whole tensor takes a pass of its own.
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from ..kernels import compiler
+from ..kernels import Kernel, compiler
 from ..kernels.compiler import HALF, Variant
-from ..kernels.gather import Batch, collect
-from ..kernels.kernel import chunk_table
-from ..kernels.pool import run_pieces
-from .kernels import SCALARS, lion_k, quotient
+from ..kernels.gather import collect
+from ..kernels.kernel import chunk_table, run_compiled
+from .kernels import KERNELS, SCALARS
 
 # A sum in this many lanes vectorizes without reordering it; the lanes lie in ``table``.
 LANES = 32
@@ -35,6 +32,9 @@ FEW = 8
 def mix(exp_avg, g, beta1, one_minus_beta1):  # type: ignore[no-untyped-def]
     """The look-ahead whose norm is wanted."""
     return (beta1 * exp_avg + one_minus_beta1 * g,)
+
+
+MIX = Kernel(mix)
 
 
 def row_source(variant: Variant) -> str:
@@ -155,16 +155,9 @@ def _rescue_lines(element: str, variant: Variant) -> list[str]:
 @functools.cache
 def _code(kind: str, variant: Variant) -> Any | None:
     """The compiled driver, or None where there is no compiler or it fails."""
-    update, functions, source = (
-        (lion_k, {"direction": quotient}, row_source(variant)) if kind == "rows" else (mix, {}, norm_source(variant))
-    )
-    try:
-        return compiler.load(update, functions, source, variant)
-    except ImportError:
-        return None
-    except Exception as error:  # any fault of the compiler leaves the tensor path, which needs none
-        warnings.warn(f"no compiled norms, tensor operations serve: {error!r}", RuntimeWarning, stacklevel=2)
-        return None
+    if kind == "rows":
+        return KERNELS["quotient"].load(row_source(variant), variant)
+    return MIX.load(norm_source(variant), variant)
 
 
 def tensor_norms(
@@ -175,14 +168,15 @@ def tensor_norms(
     batches, rest = collect(exp_avgs, grads, [], False)
     for variant, batch in batches.items():
         call = _code("norms", variant)
-        tensors, offsets, lengths = chunk_table(tuple(batch.numels))
+        chunks = chunk_table(tuple(batch.numels))
+        tensors = chunks[0]
         if call is None:
             rest.extend(batch.indices)
         if call is None or not len(tensors):
             continue
         table = np.empty(HEAD + len(tensors) * (1 + LANES))
         table[:3] = (-1.0 if maximize else 1.0, beta1, 1 - beta1)
-        _run(call, batch, tensors, offsets, lengths, np.array([len(tensors)]), table, None)
+        run_compiled(call, batch, chunks, np.array([len(tensors)]), table, None)
         parts = table[HEAD + len(tensors) * LANES :]
         scale = np.where(parts > 0, parts, 1.0)
         first = np.flatnonzero(np.r_[True, tensors[1:] != tensors[:-1]])
@@ -220,7 +214,8 @@ def launch_rows(
             rest.extend(batch.indices)
             continue
         shapes = tuple((params[i].shape[0] if params[i].dim() else 1, params[i].numel()) for i in batch.indices)
-        tensors, offsets, lengths = _row_table(shapes)
+        chunks = _row_table(shapes)
+        tensors, _, lengths = chunks
         if not len(tensors):
             continue
         width = len(SCALARS) + 1
@@ -228,10 +223,8 @@ def launch_rows(
         front = len(tensors) * LANES // width + 1 if int(lengths.max()) >= BLOCK else 0
         scalars = np.empty((front + len(batch.indices), width))
         scalars[front:] = [(-1.0 if maximize else 1.0, *table[i]) for i in batch.indices]
-        key = None if keys is None else np.array([keys[i] for i in batch.indices], np.uint32)
         row = np.arange(front, front + len(batch.indices), dtype=np.int64)
-        _run(call, batch, tensors, offsets, lengths, row, scalars, key)
-        torch.autograd.graph.increment_version(batch.written)
+        run_compiled(call, batch, chunks, row, scalars, keys)
     return rest
 
 
@@ -243,19 +236,3 @@ def _row_table(shapes: tuple[tuple[int, int], ...]) -> tuple[np.ndarray, np.ndar
     tensors = np.repeat(np.arange(len(rows)), rows)
     within = np.arange(len(tensors)) - np.repeat(np.cumsum(rows) - rows, rows)
     return tensors.astype(np.int64), within * length[tensors], length[tensors]
-
-
-def _run(
-    call: Any,
-    batch: Batch,
-    tensors: np.ndarray,
-    offsets: np.ndarray,
-    lengths: np.ndarray,
-    rows: np.ndarray,
-    table: np.ndarray,
-    keys: np.ndarray | None,
-) -> None:
-    keys = np.zeros(1, np.uint32) if keys is None else keys
-    lists = [np.array(pointers, dtype=np.int64) for pointers in batch.pointers]
-    addresses = [a.ctypes.data for a in (tensors, offsets, lengths, rows, table, keys, *lists)]
-    run_pieces(lambda begin, end: call(begin, end, *addresses), len(tensors), sum(batch.numels))

@@ -43,8 +43,6 @@ class LionK(Diagnostics):
             that maps a tensor c to dK(c); with a callable the diagnostics are not available.
         kappa_kwargs: arguments of a kappa given by name.
         decay: ``explicit`` (decay at the old point) or ``implicit`` (at the new one, as in the discrete theorem).
-        scope: ``tensor``: K applies to every parameter tensor by itself, and so does its radius. ``group``: K
-            applies to all tensors of a group as one vector, as the theory has it.
         maximize: whether to maximize the objective.
         foreach: update many tensors at once by torch operations.
         fused: update by compiled CPU code; default where it can serve.
@@ -52,12 +50,11 @@ class LionK(Diagnostics):
         momentum_dtype: dtype of the momentum, such as ``torch.bfloat16``; the parameter's by default.
         capturable: keep the step free of host reads, for CUDA graphs.
         stochastic_rounding: round 16-bit parameters stochastically instead of to the nearest.
-        error_if_nonfinite: raise in ``step`` where a gradient holds NaN or infinity (a pass over the gradients).
 
     Raises:
         ValueError: a hyperparameter is NaN or out of range, a kappa does not fit a parameter's shape, or there
             are no parameters.
-        RuntimeError: in ``step``, for a sparse gradient, or a non-finite one with ``error_if_nonfinite``.
+        RuntimeError: in ``step``, for a sparse gradient.
 
     Example:
         >>> p = torch.nn.Parameter(torch.tensor([0.5, -0.25]))
@@ -82,7 +79,6 @@ class LionK(Diagnostics):
         kappa_kwargs: Mapping[str, Any] | None = None,
         *,
         decay: str = "explicit",
-        scope: str = "tensor",
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
@@ -90,7 +86,6 @@ class LionK(Diagnostics):
         momentum_dtype: torch.dtype | None = None,
         capturable: bool = False,
         stochastic_rounding: bool = False,
-        error_if_nonfinite: bool = False,
     ) -> None:
         defaults = arguments(locals(), "kappa_kwargs")
         super().__init__(params, {**defaults, "kappa": as_kappa(kappa, kappa_kwargs)})
@@ -112,7 +107,6 @@ class LionK(Diagnostics):
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
         check_choice("decay", group["decay"], ("explicit", "implicit"))
-        check_choice("scope", group["scope"], ("tensor", "group"))
         product = float(group["lr"]) * check_number("weight_decay", group["weight_decay"], low=0.0)
         if product >= 1.0 and group["decay"] == "explicit":
             warnings.warn(
@@ -125,11 +119,6 @@ class LionK(Diagnostics):
     def _check_shapes(self, group: dict[str, Any]) -> None:
         kappa, params = group["kappa"], group["params"]
         names = group.get("param_names", [f"parameter {i}" for i in range(len(params))])
-        if group["scope"] == "group":
-            if isinstance(kappa, Routed):
-                raise ValueError("scope must be 'tensor' for kappa 'routed': a group of tensors has no shape")
-            kappa.check(torch.empty(sum(p.numel() for p in params), device="meta"))
-            return
         for name, p in zip(names, params, strict=True):
             try:
                 kappa.check(p)
@@ -177,10 +166,6 @@ class LionK(Diagnostics):
         steps: list[Tensor],
         states: list[list[Tensor]],
     ) -> None:
-        if group["error_if_nonfinite"]:
-            for i, grad in enumerate(grads):
-                if not bool(torch.isfinite(grad).all()):
-                    raise RuntimeError(f"gradient number {i} of the group is not finite (shape {tuple(grad.shape)})")
         if not isinstance(group["kappa"], Routed):
             self._update_kind(group, params, grads, states[0], [unscale(group["kappa"])[1]] * len(params))
             return

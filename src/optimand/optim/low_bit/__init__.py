@@ -16,14 +16,9 @@ Example:
 
 from __future__ import annotations
 
-from .adagrad import Adagrad8bit
-from .adam import Adam8bit, AdamW4bit, AdamW8bit
-from .ademamix import AdEMAMix8bit
+from .adaptive import Adagrad8bit, Adam8bit, AdamW4bit, AdamW8bit, AdEMAMix8bit, LAMB8bit, RMSprop8bit
 from .base import LowBitOptimizer
-from .lamb import LAMB8bit
-from .lion import Lion8bit
-from .rmsprop import RMSprop8bit
-from .sgd import LARS8bit, SGD8bit
+from .momentum import LARS8bit, Lion8bit, SGD8bit
 from .stable_embedding import StableEmbedding
 
 __all__ = [

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from optimand.core.validation import check_choice, check_int, suggest
-from optimand.optim.base import ElementwiseOptimizer, Params
+from optimand.optim.base import ElementwiseOptimizer, Params, _exact
 from optimand.optim.blockwise import QuantizedTensor
+from optimand.optim.blockwise.kernel import quantized_kernel
+from optimand.optim.kernels.gather import Memo
+from optimand.optim.projection.sharding import local_as, local_of
+from optimand.optim.stochastic import advance_key, keys_of
 
-from .clipping import new_history
-from .storage import SETTINGS, check_settings, fresh, local, packed, quantizes, restored, settings_of
-from .updates import HISTORY, QuantizedUpdates, quantized_kernel
+from .storage import SETTINGS, check_settings, fresh, packed, quantizes, restored, settings_of
 
 
 class LowBitOptions(TypedDict, total=False):
@@ -31,8 +33,6 @@ class LowBitOptions(TypedDict, total=False):
     optim_bits: int
     signed_scale: bool
     second_moment: str
-    percentile_clipping: int
-    bf16_stochastic_round: bool
     stochastic_rounding: bool
     nonfinite: str
     maximize: bool
@@ -42,7 +42,7 @@ class LowBitOptions(TypedDict, total=False):
     overrides: Mapping[Any, Mapping[str, Any]] | None
 
 
-class LowBitOptimizer(QuantizedUpdates):
+class LowBitOptimizer(ElementwiseOptimizer):
     """An optimizer that keeps its states in 8 (or 4) bits per value, with a float32 scale per block.
 
     A subclass sets ``kernel`` (or overrides ``kernel_of``) and implements ``scalars``, as for every
@@ -59,12 +59,8 @@ class LowBitOptimizer(QuantizedUpdates):
             * ``signed_scale``: let the scale carry the sign of the block's extreme (default); False is the official
               rule, which shrinks negative extremes by 0.7 %.
             * ``second_moment``: how states that are never negative are kept: ``"sqrt"`` (default) stores the square
-              root, ``"floor"`` keeps positive values from becoming 0, ``"plain"`` is the official rule, under which
-              a coordinate can take a far too large step.
-            * ``percentile_clipping``: clip each gradient to this percentile of its parameter's last 100 norms,
-              0 to 99; 100 (default) does not clip.
-            * ``stochastic_rounding``, or torchao's name ``bf16_stochastic_round``: round 16-bit parameters
-              stochastically instead of to the nearest.
+              root, ``"plain"`` is the official rule, under which a coordinate can take a far too large step.
+            * ``stochastic_rounding``: round 16-bit parameters stochastically instead of to the nearest.
             * ``nonfinite``: what to do where a block's new state would be NaN or infinite. The block stays as it
               was, parameter and states; ``"raise"`` (default) raises at the end of the step, ``"skip"`` does not.
               States in full precision follow torch's optimizers.
@@ -104,8 +100,6 @@ class LowBitOptimizer(QuantizedUpdates):
                 raise TypeError(f"{type(self).__name__} has no option {name!r}{hint}")
         chosen = dict(options)
         overrides = dict(chosen.pop("overrides", None) or {})
-        if "bf16_stochastic_round" in chosen:
-            chosen["stochastic_rounding"] = chosen.pop("bf16_stochastic_round")
         for key, settings in overrides.items():
             if not isinstance(key, str | Tensor) or not isinstance(settings, Mapping):
                 raise TypeError(f"overrides must map parameters or names to settings, got {key!r}: {settings!r}")
@@ -120,7 +114,6 @@ class LowBitOptimizer(QuantizedUpdates):
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
         check_settings({name: group[name] for name in SETTINGS}, self.bits)
-        check_int("percentile_clipping", group["percentile_clipping"], low=0, high=100)
         check_choice("nonfinite", group["nonfinite"], ("raise", "skip"))
         for name in ("maximize", "capturable", "stochastic_rounding"):
             check_choice(name, group[name], (True, False))
@@ -156,8 +149,91 @@ class LowBitOptimizer(QuantizedUpdates):
             state.update({name: fresh(settings, name, param) for name in kernel.states})
             device = param.device if group["capturable"] else torch.device("cpu")
             state["step"] = torch.zeros((), dtype=torch.float32, device=device)
-        if group["percentile_clipping"] < 100:
-            state[HISTORY] = new_history(local(param).device)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters that have a gradient.
+
+        Args:
+            closure: reevaluates the model and returns the loss.
+
+        Returns:
+            What ``closure`` returned, or None.
+
+        Raises:
+            RuntimeError: a gradient is sparse; or (``nonfinite="raise"``) new quantized states were not finite: the
+                blocks concerned are as they were, everything else is updated. Within ``torch.compile`` and with
+                ``capturable``, nothing is raised.
+        """
+        self.__dict__.pop("_skipped", None)  # of a step that another error has ended
+        loss = super().step(closure)
+        skipped = self.__dict__.pop("_skipped", None)
+        if skipped:
+            raise RuntimeError(
+                f"gradient of {', '.join(skipped)} has values that make states NaN or infinite: the blocks of these "
+                "values were left as they were, all others are updated; nonfinite='skip' accepts that"
+            )
+        return loss
+
+    def _update_group(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        grads: list[Tensor],
+        steps: list[Tensor],
+        states: list[list[Any]],
+    ) -> None:
+        symbolic = torch.compiler.is_compiling() or group["capturable"]
+        low = [i for i, state in enumerate(states[0]) if isinstance(state, QuantizedTensor)]
+        full = [i for i, state in enumerate(states[0]) if not isinstance(state, QuantizedTensor)]
+        if low:
+            p, g, t, *quantized = [[values[i] for i in low] for values in (params, grads, steps, *states)]
+            self._update_quantized(group, p, g, t, quantized, symbolic)
+        if full:
+            p, g, t, *plain = [[values[i] for i in full] for values in (params, grads, steps, *states)]
+            super()._update_group(group, p, g, t, plain)
+        elif not symbolic:
+            advance_key(group)
+
+    def _update_quantized(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        grads: list[Tensor],
+        steps: list[Tensor],
+        states: list[list[QuantizedTensor]],
+        symbolic: bool,
+    ) -> None:
+        keys = None if torch.compiler.is_compiling() else keys_of(group, params)
+        rows = list(range(len(params)))
+        if symbolic:
+            torch._foreach_add_(steps, 1.0)
+            table = [self.scalars(group, _exact(step)) for step in steps]
+        else:
+            if isinstance(group["lr"], Tensor):
+                group = {**group, "lr": group["lr"].item()}
+            table, rows = self._table(group, steps, len(params))
+        if self.adapts_to_tensors(group):
+            table = self._adapted_table(group, params, grads, states, table, rows)
+            rows = list(range(len(params)))
+            if not symbolic:
+                table = [tuple(float(x) for x in row) for row in table]
+        here = [local_of(p) for p in params]
+        grads = [local_as(g, p) for g, p in zip(grads, params, strict=True)]
+        kernel, maximize = quantized_kernel(self.kernel_of(group)), group["maximize"]
+        if symbolic:
+            for i, (p, g) in enumerate(zip(here, grads, strict=True)):
+                key = None if keys is None else keys[i]
+                options = {"maximize": maximize, "key": key, "stochastic": group["stochastic_rounding"]}
+                kernel.apply(p, g, [of_state[i] for of_state in states], table[rows[i]], **options)
+            return
+        skipped: list[int] = []
+        fused = group["fused"] is not False and not group["foreach"]
+        memo = self.__dict__.setdefault("_quantized_memos", {}).setdefault(id(group["params"]), Memo())
+        options = {"maximize": maximize, "keys": keys, "skipped": skipped, "fused": fused, "memo": memo}
+        kernel.launch(here, grads, states, table, rows, **options)
+        if skipped and group["nonfinite"] == "raise":
+            names = [_name(group, params[i]) for i in sorted(set(skipped))]
+            self.__dict__.setdefault("_skipped", []).extend(names)
 
     def state_dict(self) -> dict[str, Any]:
         """The state in plain terms: a quantized state as a dict of tensors, numbers and strings.
@@ -216,8 +292,6 @@ class LowBitOptimizer(QuantizedUpdates):
                 if saved.get(name) is not None:  # older torch kept None for a momentum that does not exist yet
                     dtype = self.state_dtype(group, name, param)
                     fresh_state[name] = restored(saved[name], settings, name, param, dtype)
-            if HISTORY in saved:
-                fresh_state[HISTORY] = saved[HISTORY].to(local(param).device, torch.float32, copy=True)
             self.state[param].update({**fresh_state, "step": self.state[param]["step"].clone()})
 
     def translate_state_dict(self, state_dict: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +312,6 @@ def shared_defaults(bits: int) -> dict[str, Any]:
         "optim_bits": bits,
         "signed_scale": True,
         "second_moment": "sqrt" if bits == 8 else "plain",
-        "percentile_clipping": 100,
         "nonfinite": "raise",
         "overrides": {},
     }
@@ -267,3 +340,9 @@ def _saved_params(state_dict: dict[str, Any], groups: list[dict[str, Any]]) -> l
     """Each parameter with its key in the state dict."""
     keys = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
     return list(zip(keys, chain.from_iterable(group["params"] for group in groups), strict=True))
+
+
+def _name(group: dict[str, Any], param: Tensor) -> str:
+    at = next(i for i, p in enumerate(group["params"]) if p is param)
+    names = group.get("param_names")
+    return repr(names[at]) if names else f"parameter {at} of its group (shape {tuple(param.shape)})"

@@ -22,7 +22,7 @@ def squared_norm(x: Tensor) -> Tensor:
         >>> squared_norm(torch.tensor([3.0, 4.0]))
         tensor(25.)
     """
-    return total([_square_sum(part) for (part,) in value_pieces([x])], x)
+    return total([torch.linalg.vector_norm(part).square() for (part,) in value_pieces([x])], x)
 
 
 def total(sums: Sequence[Tensor], like: Tensor) -> Tensor:
@@ -73,7 +73,3 @@ def value_pieces(tensors: Sequence[Any]) -> Iterator[tuple[Tensor, ...]]:
             t[begin:end].to(dtype) if isinstance(t, Tensor) else t.read(begin, end, rows).view(-1).to(dtype)
             for t in flat
         )
-
-
-def _square_sum(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x).square()

@@ -14,13 +14,13 @@ from torch import Tensor
 from optimand.core.validation import check_choice, check_int
 from optimand.optim.blockwise import QuantizedTensor
 from optimand.optim.blockwise.codec import check_block_size
+from optimand.optim.projection.sharding import local_as, local_of
 
 SETTINGS = ("optim_bits", "block_size", "min_8bit_size", "signed_scale", "second_moment")
 # States that are never negative: they have maps without signs.
 NON_NEGATIVE = frozenset({"exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum"})
 SECOND_MOMENTS = {
     "sqrt": "dynamic_unsigned_sqrt",
-    "floor": "dynamic_unsigned_floor",
     "plain": "dynamic_unsigned",
 }
 
@@ -88,20 +88,8 @@ def map_name(settings: Mapping[str, Any], state: str) -> str:
 def fresh(settings: Mapping[str, Any], state: str, param: Tensor) -> QuantizedTensor:
     """A quantized state of zeros, for what this process holds of ``param``."""
     return QuantizedTensor.zeros_like(
-        local(param), map_name(settings, state), settings["block_size"], settings["signed_scale"]
+        local_of(param), map_name(settings, state), settings["block_size"], settings["signed_scale"]
     )
-
-
-def local(x: Tensor) -> Tensor:
-    """What this process holds of ``x``: its shard of a DTensor, ``x`` itself otherwise."""
-    return x.to_local() if hasattr(x, "to_local") else x  # type: ignore[no-any-return]
-
-
-def local_grad(grad: Tensor, param: Tensor) -> Tensor:
-    """What this process holds of ``grad``, sharded as ``param`` is."""
-    if hasattr(grad, "redistribute") and hasattr(param, "placements") and grad.placements != param.placements:  # type: ignore[attr-defined]
-        grad = grad.redistribute(placements=param.placements)
-    return local(grad)
 
 
 def sum_over_shards(values: Tensor, param: Tensor) -> Tensor:
@@ -137,14 +125,14 @@ def restored(value: Any, settings: Mapping[str, Any], name: str, param: Tensor, 
         ValueError: the state has another shape than the parameter, or values that are not finite.
     """
     if isinstance(value, Mapping):
-        value = QuantizedTensor.from_state_dict(dict(value)).to(local(param).device)
+        value = QuantizedTensor.from_state_dict(dict(value)).to(local_of(param).device)
     if isinstance(value, QuantizedTensor):
         dense = None
     else:
         dense = values_here(value, name, param)
     if not quantizes(settings, param):
         full = value.dequantize() if dense is None else dense
-        copy = torch.empty_like(local(param), dtype=dtype).copy_(full)
+        copy = torch.empty_like(local_of(param), dtype=dtype).copy_(full)
         return sharded_like(param, copy) if hasattr(param, "to_local") else copy
     target = fresh(settings, name, param)
     if dense is None:
@@ -164,10 +152,10 @@ def values_here(value: Tensor, name: str, param: Tensor) -> Tensor:
     if not hasattr(param, "to_local"):
         return value.full_tensor() if hasattr(value, "full_tensor") else value  # type: ignore[no-any-return]
     if hasattr(value, "to_local"):
-        return local_grad(value, param)
+        return local_as(value, param)
     from torch.distributed.tensor import distribute_tensor
 
-    return distribute_tensor(value.to(local(param).device), param.device_mesh, param.placements).to_local()  # type: ignore[attr-defined,no-any-return]
+    return distribute_tensor(value.to(local_of(param).device), param.device_mesh, param.placements).to_local()  # type: ignore[attr-defined,no-any-return]
 
 
 def sharded_like(param: Tensor, values: Tensor) -> Tensor:

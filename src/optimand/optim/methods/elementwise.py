@@ -63,7 +63,7 @@ method(
     family="training",
     space={**EXADAM_SPACE, "lr": Float(1e-5, 1e-2, log=True)},
     paper=EXADAM_PAPER,
-    fixed={"dynamic_lr": True, "version": None},
+    fixed={"dynamic_lr": True},
     summary="EXAdam as in the paper's first version, with a growing step",
 )(EXAdam)
 
@@ -82,10 +82,6 @@ def signum(
     lr: float | Tensor = 1e-4,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
-    *,
-    maximize: bool = False,
-    foreach: bool | None = None,
-    fused: bool | None = None,
     **options: Any,
 ) -> Lion:
     """Signum: the sign of the momentum, which is Lion with equal betas (Bernstein et al., arXiv 1802.04434).
@@ -108,13 +104,4 @@ def signum(
         >>> p.data
         tensor([ 1.2500, -1.2500])
     """
-    return Lion(
-        params,
-        lr,
-        (momentum, momentum),
-        weight_decay,
-        maximize=maximize,
-        foreach=foreach,
-        fused=fused,
-        **options,
-    )
+    return Lion(params, lr, (momentum, momentum), weight_decay, **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from optimand.core.catalog import method
@@ -17,43 +16,30 @@ from ..low_bit import (
     LAMB8bit,
     LARS8bit,
     Lion8bit,
+    LowBitOptimizer,
     RMSprop8bit,
     SGD8bit,
 )
+from ..low_bit.base import shared_defaults
 from .elementwise import ADAM_SPACE, LION_SPACE
 
 PAPER = "blockwise-8bit"
 
 
-# Options of all of them, so that a comparison can set them; a gradient that is not finite shows in the loss.
-_OPTIONS: dict[str, Any] = {
-    "block_size": 256,
-    "min_8bit_size": 4096,
-    "optim_bits": 8,
-    "signed_scale": True,
-    "second_moment": "sqrt",
-    "percentile_clipping": 100,
-    "nonfinite": "skip",
-}
-
-
-def _register(name: str, build: Callable[..., Any], space: dict[str, Dimension], summary: str, **defaults: Any) -> None:
-    defaults = {**_OPTIONS, **defaults}
+def _register(
+    name: str, build: type[LowBitOptimizer], space: dict[str, Dimension], summary: str, **defaults: Any
+) -> None:
+    # So that a comparison can set them; a gradient that is not finite shows in the loss.
+    shared = {**shared_defaults(build.bits), "nonfinite": "skip"}
+    del shared["overrides"]
+    defaults = {**shared, **defaults}
     method(name, family="training", space=space, defaults=defaults, paper=PAPER, summary=summary)(build)
 
 
 _DECAY: dict[str, Dimension] = {"weight_decay": Float(1e-6, 1e-2, log=True)}
 
 _register("adamw-8bit", AdamW8bit, ADAM_SPACE, "AdamW with both moments in 8 bits")
-_register(
-    "adamw-4bit",
-    AdamW4bit,
-    ADAM_SPACE,
-    "AdamW with both moments in 4 bits",
-    block_size=128,
-    optim_bits=4,
-    second_moment="plain",
-)
+_register("adamw-4bit", AdamW4bit, ADAM_SPACE, "AdamW with both moments in 4 bits")
 _register(
     "adam-8bit",
     Adam8bit,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from .base import MatrixOptimizer, Place, as_matrix
 from .buffers import read, work_dtype, write
-from .moments import adam_direction
-from .norms import channel_squares, limit_growth, norm_ratio
+from .norms import adam_direction, channel_squares, limit_growth, norm_ratio
 from .random import gaussian_projection, generator_of, mix64, orthonormal_projection
 from .sharding import Shard2d, local_of, shard_of
 

@@ -33,13 +33,11 @@ class Place:
         index: position over all groups.
         group: number of its group.
         position: position in its group.
-        size: number of parameters in its group.
     """
 
     index: int
     group: int
     position: int
-    size: int
 
 
 class MatrixOptimizer(ElementwiseOptimizer):
@@ -76,7 +74,7 @@ class MatrixOptimizer(ElementwiseOptimizer):
     # What a method brings
 
     def init_matrix(self, group: dict[str, Any], matrix: Tensor, state: dict[str, Any], shard: Shard2d) -> None:
-        """Put the first state of a matrix into ``state``, which holds ``step`` (0) and ``index`` already.
+        """Put the first state of a matrix, if any, into ``state``, which holds ``step`` (0) and ``index`` already.
 
         Args:
             group: the group's hyperparameters.
@@ -84,7 +82,6 @@ class MatrixOptimizer(ElementwiseOptimizer):
             state: plain values and tensors; tensors of a sharded parameter's size through :meth:`Shard2d.wrap`.
             shard: where the block lies in the whole matrix.
         """
-        raise NotImplementedError
 
     def update_matrix(
         self, group: dict[str, Any], matrix: Tensor, grad: Tensor, state: dict[str, Any], shard: Shard2d
@@ -110,10 +107,7 @@ class MatrixOptimizer(ElementwiseOptimizer):
             matrix = as_matrix(target)
             work = matrix.float() if matrix.dtype in HALF else matrix
             self.update_matrix(group, work, as_matrix(local_gradient(param)), state, shard)
-            if work is not matrix and keys is not None:
-                work = rounding_of(matrix, keys[i])(work)
-            if not shares_memory(work, target):
-                target.copy_(work.view_as(target))
+            write_back(work, matrix, target, None if keys is None else keys[i])
         advance_key(group)
 
     def transient_states(self, group: dict[str, Any]) -> tuple[str, ...]:
@@ -177,7 +171,7 @@ class MatrixOptimizer(ElementwiseOptimizer):
         self._members = [list(group["params"]) for group in self.param_groups]
         for number, params in enumerate(self._members):
             for position, param in enumerate(params):
-                self._places[param] = Place(len(self._places), number, position, len(params))
+                self._places[param] = Place(len(self._places), number, position)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -312,3 +306,11 @@ def as_matrix(tensor: Tensor) -> Tensor:
 def shares_memory(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors are views of the same memory, so that a change of one is seen in the other."""
     return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+
+
+def write_back(work: Tensor, matrix: Tensor, target: Tensor, key: int | None) -> None:
+    """Put a changed working copy of a matrix (or itself) into its parameter, rounded stochastically with a key."""
+    if work is not matrix and key is not None:
+        work = rounding_of(matrix, key)(work)
+    if not shares_memory(work, target):
+        target.copy_(work.view_as(target))

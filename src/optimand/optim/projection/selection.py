@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +16,10 @@ from torch import Tensor
 from optimand.core.validation import check_choice
 
 from ..kernels.rounding import GOLDEN, MIX1, MIX2
-from .random import generator_of, mix64, orthonormal_projection
+from .random import generator_of, mix64
 
-SIDES = ("std", "reverse_std", "left", "right", "full")
-ORDERS = ("random", "shuffled", "ascending", "descending", "mirror")
+SIDES = ("std", "reverse_std", "left", "right")
+ORDERS = ("random", "shuffled", "ascending", "descending")
 # The hash of an entry is one of 2^32 different numbers.
 MOST_ENTRIES = 1 << 32
 PIECE = 1 << 16
@@ -43,12 +42,12 @@ def subset_size(total: int, density: float, *, rounding: str = "floor") -> int:
 
 
 def side_of(shape: Sequence[int], side: str) -> str:
-    """The dimension that is projected: ``"left"`` (rows), ``"right"`` (columns) or ``"full"`` (both).
+    """The dimension that is projected: ``"left"`` (rows) or ``"right"`` (columns).
 
     Args:
         shape: rows and columns.
         side: ``"std"`` takes the smaller dimension (the columns of a square matrix), ``"reverse_std"`` the other one;
-            ``"left"``, ``"right"`` and ``"full"`` are themselves.
+            ``"left"`` and ``"right"`` are themselves.
 
     Raises:
         ValueError: unknown side.
@@ -63,18 +62,18 @@ def side_of(shape: Sequence[int], side: str) -> str:
     return side
 
 
-def kept_dim(shape: Sequence[int], side: str) -> int | None:
-    """The dimension that is not projected, which a matrix shares with its projection: 0 (rows), 1 (columns) or None.
+def kept_dim(shape: Sequence[int], side: str) -> int:
+    """The dimension that is not projected, which a matrix shares with its projection: 0 (rows) or 1 (columns).
 
     Args:
         shape: rows and columns.
         side: see :func:`side_of`.
 
     Example:
-        >>> [kept_dim(shape, "std") for shape in ((4, 2), (3, 3), (2, 4))], kept_dim((4, 2), "full")
-        ([0, 0, 1], None)
+        >>> [kept_dim(shape, "std") for shape in ((4, 2), (3, 3), (2, 4))]
+        [0, 0, 1]
     """
-    return {"right": 0, "left": 1, "full": None}[side_of(shape, side)]
+    return int(side_of(shape, side) == "left")
 
 
 def draw_subset(total: int, size: int, key: Sequence[int]) -> Tensor:
@@ -145,12 +144,11 @@ def active_blocks(total: int, count: int, order: str, refresh: int, key: Sequenc
         count: number of active ones, at most ``total``.
         order: ``"random"`` draws anew each time; ``"shuffled"`` takes all of them in a random order before it draws
             another order; ``"ascending"`` and ``"descending"`` go round from the first or from the last one;
-            ``"mirror"`` goes from both ends to the middle, in pairs (of an odd number the middle one is alone).
         refresh: number of the refresh.
         key: what names the draws of this group.
 
     Raises:
-        ValueError: unknown order, or ``"mirror"`` with an odd count.
+        ValueError: unknown order.
 
     Reference:
         Zmushko et al., FRUGAL, arXiv 2411.07837; ``"shuffled"`` is BAdam's random order, arXiv 2404.02827.
@@ -158,18 +156,12 @@ def active_blocks(total: int, count: int, order: str, refresh: int, key: Sequenc
     Example:
         >>> [active_blocks(5, 2, "descending", r, ()) for r in range(3)]
         [[4, 3], [2, 1], [0, 4]]
-        >>> [active_blocks(6, 2, "mirror", r, ()) for r in range(4)]
-        [[0, 5], [1, 4], [2, 3], [0, 5]]
     """
     check_choice("block_order", order, ORDERS)
     if total == 0 or count == 0:
         return []
     if order == "random":
         return torch.randperm(total, generator=generator_of(*key, refresh))[:count].tolist()  # type: ignore[no-any-return]
-    if order == "mirror":
-        check_mirror(count)
-        pairs = [(refresh * (count // 2) + i) % ((total + 1) // 2) for i in range(count // 2)]
-        return list(dict.fromkeys(at for i in pairs for at in (i, total - 1 - i)))
     places = range(refresh * count, (refresh + 1) * count)
     if order == "shuffled":
         rounds = {place // total for place in places}
@@ -178,12 +170,6 @@ def active_blocks(total: int, count: int, order: str, refresh: int, key: Sequenc
         return list(dict.fromkeys(orders[place // total][place % total] for place in places))
     ascending = [place % total for place in places]
     return ascending if order == "ascending" else [total - 1 - at for at in ascending]
-
-
-def check_mirror(count: int) -> None:
-    """ValueError if ``count`` blocks cannot be taken in pairs."""
-    if count % 2:
-        raise ValueError(f"block_order='mirror' takes blocks in pairs, got an odd number of active blocks, {count}")
 
 
 def singular_vectors(matrix: Tensor, rank: int, side: str) -> Tensor:
@@ -224,17 +210,3 @@ def singular_vectors(matrix: Tensor, rank: int, side: str) -> Tensor:
     extreme = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
     vectors = vectors * torch.where(extreme < 0, -1.0, 1.0).to(vectors.dtype)
     return vectors.contiguous() if left else vectors.T.contiguous()
-
-
-def orthonormal_vectors(
-    shape: Sequence[int], rank: int, side: str, key: Sequence[int], *, device: Any = "cpu", dtype: Any = torch.float32
-) -> Tensor:
-    """Random orthonormal vectors in the place of :func:`singular_vectors`.
-
-    Example:
-        >>> orthonormal_vectors((5, 3), 2, "left", (0, 1)).shape
-        torch.Size([5, 2])
-    """
-    if side == "left":
-        return orthonormal_projection(rank, shape[0], (*key, 0), device=device, dtype=dtype).T.contiguous()
-    return orthonormal_projection(rank, shape[1], (*key, 1), device=device, dtype=dtype)

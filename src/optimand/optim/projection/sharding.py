@@ -105,11 +105,15 @@ def local_gradient(param: Tensor) -> Tensor:
         >>> local_gradient(p)
         tensor([0., 0.])
     """
-    grad: Any = param.grad
+    return local_as(param.grad, param)
+
+
+def local_as(value: Any, param: Tensor) -> Tensor:
+    """This process's part of a tensor of a parameter's shape, split as the parameter is."""
     placements = getattr(param, "placements", None)
-    if placements is not None and grad.placements != placements:
-        grad = grad.redistribute(placements=placements)
-    return local_of(grad)
+    if placements is not None and value.placements != placements:
+        value = value.redistribute(placements=placements)
+    return local_of(value)
 
 
 def shard_of(param: Tensor) -> Shard2d:

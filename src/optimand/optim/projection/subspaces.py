@@ -13,55 +13,43 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from .selection import draw_subset, orthonormal_vectors, side_of, singular_vectors, subset_size
+from .buffers import work_dtype
+from .random import orthonormal_projection
+from .selection import side_of, singular_vectors
+from .sharding import Shard2d
+
+SIDE_NAMES = ("left", "right")
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Whole rows, whole columns, or the crossings of some rows with some columns.
+    """Whole rows or whole columns.
 
     Attributes:
-        rows: indices of rows, ascending, or None for all of them.
-        columns: indices of columns, ascending, or None for all of them.
+        dim: 0 for rows, 1 for columns.
+        index: their indices, ascending.
 
     Example:
-        >>> space = Coordinates(columns=torch.tensor([1, 3]))
+        >>> space = Coordinates(1, torch.tensor([1, 3]))
         >>> space.down(torch.arange(8.0).view(2, 4))
         tensor([[1., 3.],
                 [5., 7.]])
-        >>> space.up(torch.ones(2, 2), (2, 4))
-        tensor([[0., 1., 0., 1.],
-                [0., 1., 0., 1.]])
     """
 
-    rows: Tensor | None = None
-    columns: Tensor | None = None
+    dim: int
+    index: Tensor
 
     def size(self, shape: Sequence[int]) -> tuple[int, int]:
         """The shape of the part of a matrix of this shape."""
-        return (
-            shape[0] if self.rows is None else len(self.rows),
-            shape[1] if self.columns is None else len(self.columns),
-        )
+        return (len(self.index), shape[1]) if self.dim == 0 else (shape[0], len(self.index))
 
     def down(self, matrix: Tensor) -> Tensor:
         """The part of a matrix, a copy."""
-        if self.rows is not None:
-            matrix = matrix.index_select(0, self.rows)
-        return matrix if self.columns is None else matrix.index_select(1, self.columns)
+        return matrix.index_select(self.dim, self.index)
 
     def put_(self, matrix: Tensor, part: Tensor) -> Tensor:
         """Replace the part of a matrix, in place."""
-        if self.rows is None:
-            return matrix.copy_(part) if self.columns is None else matrix.index_copy_(1, self.columns, part)
-        if self.columns is None:
-            return matrix.index_copy_(0, self.rows, part)
-        matrix[self.rows[:, None], self.columns] = part
-        return matrix
-
-    def up(self, part: Tensor, shape: Sequence[int]) -> Tensor:
-        """The matrix that has this part and is 0 elsewhere."""
-        return self.put_(part.new_zeros(*shape), part)
+        return matrix.index_copy_(self.dim, self.index, part)
 
 
 @dataclass(frozen=True)
@@ -72,10 +60,8 @@ class Entries:
         flat: their indices in row-major order, ascending.
 
     Example:
-        >>> space = Entries(torch.tensor([0, 5]))
-        >>> space.down(torch.arange(6.0).view(2, 3)), space.up(torch.ones(2), (2, 3))
-        (tensor([0., 5.]), tensor([[1., 0., 0.],
-                [0., 0., 1.]]))
+        >>> Entries(torch.tensor([0, 5])).down(torch.arange(6.0).view(2, 3))
+        tensor([0., 5.])
     """
 
     flat: Tensor
@@ -92,160 +78,127 @@ class Entries:
         """Replace the entries of a tensor, in place."""
         return matrix.put_(self.flat, part)
 
-    def up(self, part: Tensor, shape: Sequence[int]) -> Tensor:
-        """The tensor that has these entries and is 0 elsewhere."""
-        return self.put_(part.new_zeros(*shape), part)
-
 
 @dataclass(frozen=True)
 class Basis:
-    """The span of orthonormal vectors on one side of a matrix, or on both.
+    """The span of orthonormal vectors on one side of a matrix, of which this process may hold a block only.
 
     Attributes:
-        left: ``(rows, k)`` with orthonormal columns, or None.
-        right: ``(k, columns)`` with orthonormal rows, or None.
+        dim: the side: 0 for the rows, which ``vectors`` of shape ``(rows, k)`` map to k, 1 for the columns, with
+            ``(k, columns)``.
+        vectors: of the whole matrix.
+        part: what of them lies along the block.
+        shard: where the block lies.
 
     Example:
-        >>> space = Basis(right=torch.tensor([[0.6, 0.8]]))
-        >>> space.down(torch.tensor([[3.0, 4.0], [4.0, -3.0]]))
+        >>> vectors = torch.tensor([[0.6, 0.8]])
+        >>> Basis(1, vectors, vectors, Shard2d((2, 2))).down(torch.tensor([[3.0, 4.0], [4.0, -3.0]]))
         tensor([[5.],
                 [0.]])
     """
 
-    left: Tensor | None = None
-    right: Tensor | None = None
+    dim: int
+    vectors: Tensor
+    part: Tensor
+    shard: Shard2d
+
+    @property
+    def kept(self) -> int:
+        """The dimension that coordinates share with the matrix."""
+        return 1 - self.dim
 
     def size(self, shape: Sequence[int]) -> tuple[int, int]:
-        """The shape of the coordinates of a matrix of this shape."""
-        return (
-            shape[0] if self.left is None else self.left.shape[1],
-            shape[1] if self.right is None else self.right.shape[0],
-        )
+        """The shape of the coordinates of a block of this shape."""
+        rank = self.vectors.shape[self.kept]
+        return (rank, shape[1]) if self.dim == 0 else (shape[0], rank)
 
     def down(self, matrix: Tensor) -> Tensor:
-        """The coordinates of a matrix: ``left.T @ matrix @ right.T``."""
-        if self.left is not None:
-            matrix = self.left.T @ matrix
-        return matrix if self.right is None else matrix @ self.right.T
+        """The coordinates of the whole matrix, summed over the processes that hold other blocks of the side."""
+        low = (self.part.T @ matrix if self.dim == 0 else matrix @ self.part.T).contiguous()
+        self.shard.sum_over(self.dim, low)
+        return low
 
-    def up(self, part: Tensor, shape: Sequence[int] = ()) -> Tensor:
-        """The matrix that has these coordinates: ``left @ part @ right``."""
-        if self.left is not None:
-            part = self.left @ part
-        return part if self.right is None else part @ self.right
-
-    def add_up_(self, matrix: Tensor, part: Tensor, alpha: float = 1.0) -> Tensor:
-        """Add ``alpha`` times the matrix that has these coordinates, in place and without a temporary of its size."""
-        if self.right is None:
-            return matrix.add_(part, alpha=alpha) if self.left is None else matrix.addmm_(self.left, part, alpha=alpha)
-        return matrix.addmm_(part if self.left is None else self.left @ part, self.right, alpha=alpha)
+    def add_up_(self, matrix: Tensor, low: Tensor, alpha: float = 1.0) -> Tensor:
+        """Add ``alpha`` times this block of the matrix that has these coordinates, without a temporary of its size."""
+        factors = (self.part, low) if self.dim == 0 else (low, self.part)
+        return matrix.addmm_(*factors, alpha=alpha)
 
 
 Subspace: TypeAlias = Coordinates | Entries | Basis
 
 
-def draw_coordinates(shape: Sequence[int], kind: str, density: float, side: str, keys: Any) -> Coordinates | None:
-    """Random rows and columns; None where the density is too small for a single one.
+def draw_basis(
+    state: dict[str, Any], grad: Tensor, kind: str, rank: int, side: str, key: Sequence[int], shard: Shard2d
+) -> None:
+    """Put ``rank`` vectors of the whole matrix into a state, under ``left`` or ``right``, in the place of its last.
 
     Args:
-        shape: rows and columns.
-        kind: ``"columns"`` and ``"rows"`` take ``floor(density * number)`` of them; ``"randperm"`` takes
-            ``round(density * smaller dimension)`` on the sides that ``side`` says.
-        density: in [0, 1].
-        side: see :func:`~optimand.optim.projection.selection.side_of`; only for ``"randperm"``.
-        keys: for rows and for columns what names the draw, two sequences of integers.
-
-    Reference:
-        Zmushko et al., FRUGAL, arXiv 2411.07837.
-
-    Example:
-        >>> draw_coordinates((4, 8), "columns", 0.3, "std", ((0,), (0,))).size((4, 8))
-        (4, 2)
-        >>> draw_coordinates((4, 8), "randperm", 0.25, "full", ((0,), (0,))).size((4, 8))
-        (1, 1)
-    """
-    if kind == "randperm":
-        size = subset_size(min(shape[0], shape[1]), density, rounding="nearest")
-        chosen = side_of(shape, side)
-        sizes = (size if chosen != "right" else None, size if chosen != "left" else None)
-    else:
-        size = subset_size(shape[kind == "columns"], density)
-        sizes = (size, None) if kind == "rows" else (None, size)
-    if size == 0:
-        return None
-    parts = [n if n is None else draw_subset(shape[dim], n, (*keys[dim], dim)) for dim, n in enumerate(sizes)]
-    return Coordinates(*parts)
-
-
-def basis_of(grad: Tensor, kind: str, rank: int, side: str, key: Sequence[int]) -> Basis:
-    """A basis of ``rank`` vectors on the chosen side: of the gradient (``"svd"``) or random (``"random"``).
-
-    Args:
-        grad: the gradient, a matrix.
-        kind: ``"svd"`` or ``"random"``.
+        state: the matrix's.
+        grad: this process's block of the gradient; only its device and precision matter for a random basis.
+        kind: ``"svd"``: the gradient's leading singular vectors; ``"random"``: random orthonormal ones.
         rank: number of vectors, in [1, min(rows, columns)].
         side: see :func:`~optimand.optim.projection.selection.side_of`.
         key: what names a random basis.
+        shard: where the block lies in the whole matrix.
 
     Reference:
         Zhao et al., GaLore, arXiv 2403.03507, section 4; random bases as in FRUGAL, arXiv 2411.07837.
 
     Example:
-        >>> basis_of(torch.eye(3, 5), "random", 2, "full", (0,)).size((3, 5))
-        (2, 2)
+        >>> state = {}
+        >>> draw_basis(state, torch.eye(3, 5), "random", 2, "right", (0,), Shard2d((3, 5)))
+        >>> state["right"].shape
+        torch.Size([2, 5])
     """
-    dtype = torch.float64 if grad.dtype == torch.float64 else torch.float32
-    chosen = side_of(grad.shape, side)
-    wanted = ("left", "right") if chosen == "full" else (chosen,)
+    side = side_of(shard.shape, side)
     if kind == "svd":
-        return Basis(**{name: singular_vectors(grad, rank, name) for name in wanted})
-    return Basis(
-        **{name: orthonormal_vectors(grad.shape, rank, name, key, device=grad.device, dtype=dtype) for name in wanted}
-    )
+        vectors = singular_vectors(shard.full(grad), rank, side)
+    else:
+        dim, options = SIDE_NAMES.index(side), {"device": grad.device, "dtype": work_dtype(grad)}
+        vectors = orthonormal_projection(rank, shard.shape[dim], (*key, dim), **options)  # type: ignore[arg-type]
+        vectors = vectors if dim else vectors.T.contiguous()
+    for name in SIDE_NAMES:
+        state.pop(name, None)
+    state[side] = vectors
+
+
+def basis_in(state: dict[str, Any], matrix: Tensor, shard: Shard2d) -> Basis | None:
+    """The basis that a state holds, as it applies to a block of the matrix; None where it holds none."""
+    for dim, side in enumerate(SIDE_NAMES):
+        if side in state:
+            vectors = state[side]
+            part = vectors if shard.whole else vectors.narrow(dim, shard.offset[dim], matrix.shape[dim])
+            return Basis(dim, vectors, part, shard)
+    return None
 
 
 def carry(old: Subspace, new: Subspace, state: Tensor, *, squares: bool = False) -> Tensor:
     """A state of the old subspace in terms of the new one.
 
     Coordinates that both have keep their values and the others begin at 0. Coordinates along a basis change with it:
-    ``new.down(old.up(state))``, for averages of squares with the squared entries of the change of basis, which is
-    exact for uncorrelated coordinates and keeps them non-negative.
+    the old ones put back and taken again, for averages of squares with the squared entries of the change of basis,
+    which is exact for uncorrelated coordinates and keeps them non-negative.
 
     Args:
         old: the subspace whose state is given.
-        new: another one of the same kind, on the same sides.
+        new: another one of the same kind, on the same side.
         state: of the old subspace's size.
         squares: whether the state averages squares.
 
-    Raises:
-        ValueError: the subspaces are of different kinds.
-
     Example:
-        >>> old, new = Coordinates(columns=torch.tensor([0, 2])), Coordinates(columns=torch.tensor([1, 2]))
+        >>> old, new = Coordinates(1, torch.tensor([0, 2])), Coordinates(1, torch.tensor([1, 2]))
         >>> carry(old, new, torch.tensor([[5.0, 7.0]]))
         tensor([[0., 7.]])
     """
-    if isinstance(old, Basis) and isinstance(new, Basis) and _sides(old) == _sides(new):
-        if old.left is not None and new.left is not None:
-            change = new.left.T @ old.left
-            state = (change.square() if squares else change) @ state
-        if old.right is not None and new.right is not None:
-            change = old.right @ new.right.T
-            state = state @ (change.square() if squares else change)
-        return state
+    if isinstance(old, Basis) and isinstance(new, Basis):
+        change = new.vectors.T @ old.vectors if new.dim == 0 else old.vectors @ new.vectors.T
+        change = change.square() if squares else change
+        return change @ state if new.dim == 0 else state @ change
     if isinstance(old, Entries) and isinstance(new, Entries):
         return _move(state, 0, old.flat, new.flat)
-    if isinstance(old, Coordinates) and isinstance(new, Coordinates) and _sides(old) == _sides(new):
-        for dim, (before, after) in enumerate(((old.rows, new.rows), (old.columns, new.columns))):
-            if before is not None and after is not None:
-                state = _move(state, dim, before, after)
-        return state
-    raise ValueError(f"a state can be carried between subspaces of one kind, got {old!r} and {new!r}")
-
-
-def _sides(space: Coordinates | Basis) -> tuple[bool, bool]:
-    first, second = (space.rows, space.columns) if isinstance(space, Coordinates) else (space.left, space.right)
-    return first is not None, second is not None
+    assert isinstance(old, Coordinates)
+    assert isinstance(new, Coordinates)
+    return _move(state, old.dim, old.index, new.index)
 
 
 def _move(state: Tensor, dim: int, old: Tensor, new: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""SGD with 8-bit momentum, and LARS, which gives every tensor its own step size."""
+"""SGD, LARS, which gives every tensor its own step size, and Lion with 8-bit momentum."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from optimand.core.validation import check_choice, check_number
 from optimand.optim.base import Params
 from optimand.optim.checks import arguments
 from optimand.optim.formulas import SGD
+from optimand.optim.lion import Lion
+from optimand.optim.projection.sharding import local_as, local_of
 
 from .base import LowBitOptimizer, LowBitOptions
 from .norms import squared_norm, trust_ratio
-from .storage import local, local_grad, sum_over_shards
+from .storage import sum_over_shards
 
 
 class SGD8bit(LowBitOptimizer):
@@ -138,20 +140,58 @@ class LARS8bit(SGD8bit):
     def adapts_to_tensors(self, group: dict[str, Any]) -> bool:
         return True
 
-    def scaled(
-        self,
-        group: dict[str, Any],
-        scalars: tuple[Any, ...],
-        param: Tensor,
-        grad: Tensor,
-        states: list[Any],
-        factor: Any,
+    def adapted(
+        self, group: dict[str, Any], scalars: tuple[Any, ...], param: Tensor, grad: Tensor, states: list[Any]
     ) -> tuple[Any, ...]:
-        squares = torch.stack([squared_norm(local(param)), squared_norm(local_grad(grad, param))])
+        squares = torch.stack([squared_norm(local_of(param)), squared_norm(local_as(grad, param))])
         of_param, of_grad = torch.sqrt(sum_over_shards(squares, param)).unbind()
-        of_grad = of_grad * abs(factor)
         decay = group["weight_decay"]
         numerator, denominator = group["trust_coefficient"] * of_param, of_grad + decay * of_param
         trust = trust_ratio(numerator, denominator, (of_param == 0) | (of_grad == 0))
         l2, _, *others = scalars
         return l2, trust, *others
+
+
+class Lion8bit(LowBitOptimizer):
+    """Lion with 8-bit momentum: about 1.02 bytes of state per parameter instead of 4.
+
+    Args:
+        params: parameters, groups of parameters, or pairs of name and parameter.
+        lr: learning rate, at least 0; a number or a 0-d tensor. Start at AdamW's divided by 3 to 10.
+        betas: decay rates for the update's direction and for the momentum, each in [0, 1).
+        weight_decay: decoupled weight decay, at least 0. Start at AdamW's times 3 to 10.
+        options: see :class:`LowBitOptimizer`.
+
+    Raises:
+        TypeError: an option is of a wrong type or unknown, or a parameter is complex.
+        ValueError: a hyperparameter is NaN or out of range, or there are no parameters.
+        RuntimeError: in ``step``, for a sparse gradient or one that is not finite.
+
+    Reference:
+        Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv 2302.06675; states as in arXiv 2110.02861.
+
+    Example:
+        >>> import torch
+        >>> p = torch.nn.Parameter(torch.full((64, 64), 0.5))
+        >>> optimizer = Lion8bit([p], lr=0.01, weight_decay=0.1)
+        >>> p.grad = torch.full((64, 64), 0.3)
+        >>> optimizer.step()
+        >>> p.data[0, :2]
+        tensor([0.4895, 0.4895])
+    """
+
+    kernel = Lion.kernel
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        **options: Unpack[LowBitOptions],
+    ) -> None:
+        super().__init__(params, arguments(locals()), options)
+
+    def scalars(self, group: dict[str, Any], step: Any) -> tuple[Any, ...]:
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        return 1.0 - lr * group["weight_decay"], lr, beta1, 1.0 - beta1, beta2, 1.0 - beta2
