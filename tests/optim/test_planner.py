@@ -66,7 +66,7 @@ METHODS = {
     "adam-8bit": [(Adam8bit, {})],
     "adamw-8bit": [
         (AdamW8bit, {}), (AdamW8bit, {"block_size": 64}), (AdamW8bit, {"min_8bit_size": 0}),
-        (AdamW8bit, {"amsgrad": True}), (AdamW8bit, {"optim_bits": 32}),
+        (AdamW8bit, {"amsgrad": True}), (AdamW8bit, {"optim_bits": 32}), (AdamW8bit, {"percentile_clipping": 5}),
     ],
     "adamw-4bit": [(AdamW4bit, {})],
     "sgd-8bit": [(SGD8bit, {})],

@@ -19,6 +19,7 @@ from .stochastic import HALF
 Group = Mapping[str, Any]
 Rule = Callable[[Sequence[Group]], list[list[int]]]
 STEP = 4  # a step count, float32
+HISTORY = 400  # a hundred norms of gradients, float32
 SCALE = 4  # the scale of a block of quantized values, float32
 
 
@@ -90,6 +91,7 @@ def low_bit(states: int, bits: int = 8, *, also_momentum: bool = False) -> Rule:
     common = {"optim_bits": bits, "min_8bit_size": 4096, "block_size": 256 if bits == 8 else 128}
 
     def of_group(params: Sequence[Tensor], group: Group) -> list[int]:
+        extra = STEP + (HISTORY if group.get("percentile_clipping", 100) < 100 else 0)
         count = states + int(bool(group.get("amsgrad"))) + int(also_momentum and bool(group.get("momentum")))
         found = []
         for at, p in enumerate(params):
@@ -97,9 +99,9 @@ def low_bit(states: int, bits: int = 8, *, also_momentum: bool = False) -> Rule:
             own |= {"optim_bits": 32} if getattr(p, "optim_bits", None) == 32 else {}
             own |= dict((group.get("overrides") or {}).get(at, {}))
             if own["optim_bits"] == 32 or p.numel() < own["min_8bit_size"] or p.dtype == torch.float64:
-                found.append(count * p.numel() * full_dtype(p.dtype).itemsize + STEP)
+                found.append(count * p.numel() * full_dtype(p.dtype).itemsize + extra)
             else:
-                found.append(count * quantized_bytes(p.numel(), bits, own["block_size"]) + STEP)
+                found.append(count * quantized_bytes(p.numel(), bits, own["block_size"]) + extra)
         return found
 
     return _each_group(of_group)

@@ -22,6 +22,7 @@ from optimand.optim.low_bit import (
     SGD8bit,
 )
 from optimand.optim.low_bit.adaptive import scheduled_alpha, scheduled_beta3
+from optimand.optim.low_bit.clipping import clip_factor, new_history
 
 SHAPE = (70, 90)
 
@@ -160,13 +161,64 @@ def test_trust_is_zero_where_a_norm_is_not_finite(build: Any, bad: float) -> Non
 
 
 @pytest.mark.parametrize("build", [LAMB8bit, LARS8bit])
-def test_trust_follows_maximize(build: Any) -> None:
+def test_trust_follows_maximize_and_clipping(build: Any) -> None:
     results = []
     for sign, options in ((1.0, {}), (-1.0, {"maximize": True})):
         p = nn.Parameter(draw(0))
-        optimizer = build([p], lr=0.5, **options)
+        optimizer = build([p], lr=0.5, percentile_clipping=5, **options)
         for step, size in ((1, 1.0), (2, 3.0)):
             p.grad = sign * size * draw(step)
             optimizer.step()
         results.append(p.detach())
     assert torch.equal(*results)
+
+
+def test_percentile_clipping_is_the_worked_example() -> None:
+    # norms 1, 2, 0.5: the second gradient is halved, the others are not
+    p, q = nn.Parameter(torch.zeros(64, 64)), nn.Parameter(torch.zeros(3))
+    optimizer = SGD8bit([p, q], lr=1.0, momentum=0.5, percentile_clipping=5)
+    before, moves = [torch.zeros_like(p), torch.zeros_like(q)], []
+    buffers = [0.0, 0.0]
+    for norm, factor in ((1.0, 1.0), (2.0, 0.5), (0.5, 1.0)):
+        for at, r in enumerate((p, q)):
+            r.grad = torch.zeros_like(r)
+            r.grad.view(-1)[0] = norm
+            buffers[at] = 0.5 * buffers[at] + factor * norm
+        optimizer.step()
+        moves = [(old - new.detach()).view(-1)[0].item() for old, new in zip(before, (p, q), strict=True)]
+        before = [p.detach().clone(), q.detach().clone()]
+        assert moves == pytest.approx(buffers, rel=1e-6)
+    history = optimizer.state[p]["grad_norms"]
+    assert history.tolist() == [1.0, 1.0, 4.0, 0.25, *[1.0] * 96]
+
+
+def test_percentile_clipping_takes_an_entry_of_the_sorted_norms() -> None:
+    history, norms = new_history(torch.device("cpu")), []
+    generator = torch.Generator().manual_seed(0)
+    buffer: list[float] = []
+    for t in range(1, 260):
+        norm = (10 * torch.rand((), generator=generator)).item()
+        buffer = [norm**2] * 100 if t == 1 else buffer
+        buffer[t % 100] = norm**2
+        limit = math.sqrt(sorted(buffer)[20])
+        factor = clip_factor(history, torch.tensor(norm**2), t, 20).item()
+        assert factor == pytest.approx(limit / norm if norm > limit else 1.0, rel=1e-5)
+        norms.append(factor)
+    assert min(norms) < 0.3 < max(norms) == 1.0
+
+
+def test_percentile_clipping_passes_over_infinite_gradients_and_zeros() -> None:
+    history = new_history(torch.device("cpu"))
+    for norm, factor in ((math.inf, 1.0), (0.0, 1.0), (4.0, 1.0), (math.nan, 1.0), (0.0, 1.0), (16.0, 0.5)):
+        assert clip_factor(history, torch.tensor(norm), 1, 5).item() == factor
+    assert torch.isfinite(history).all()
+    assert (history > 0).all()
+
+
+def test_a_parameter_whose_first_gradients_are_zero_is_not_clipped_to_a_standstill() -> None:
+    p = nn.Parameter(torch.zeros(64, 64))
+    optimizer = SGD8bit([p], lr=1.0, percentile_clipping=5)
+    for grad in (torch.zeros(64, 64), torch.ones(64, 64)):
+        p.grad = grad
+        optimizer.step()
+    torch.testing.assert_close(p.detach(), -torch.ones(64, 64))

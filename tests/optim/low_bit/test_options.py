@@ -253,6 +253,8 @@ BAD: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (AdamW8bit, {"second_moment": "squareroot"}, ValueError, "second_moment must be one of"),
     (AdamW8bit, {"min_8bit_size": -1}, ValueError, "min_8bit_size must be at least 0, got -1"),
     (AdamW8bit, {"signed_scale": 2}, ValueError, "signed_scale"),
+    (AdamW8bit, {"percentile_clipping": 101}, ValueError, r"percentile_clipping must be in \[0, 100\], got 101"),
+    (AdamW8bit, {"percentile_clipping": 5.0}, TypeError, "percentile_clipping must be an integer"),
     (AdamW8bit, {"nonfinite": "ignore"}, ValueError, "nonfinite must be one of 'raise', 'skip'"),
     (AdamW8bit, {"amsgrad": 3}, ValueError, "amsgrad"),
     (AdamW8bit, {"maximize": "no"}, ValueError, "maximize must be one of True, False, got 'no'"),

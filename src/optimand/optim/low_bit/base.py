@@ -22,7 +22,9 @@ from optimand.optim.kernels.gather import Memo
 from optimand.optim.projection.sharding import local_as, local_of
 from optimand.optim.stochastic import advance_key, keys_of
 
-from .storage import SETTINGS, check_settings, fresh, packed, quantizes, restored, settings_of
+from .clipping import HISTORY, clip_factor, new_history
+from .norms import squared_norm
+from .storage import SETTINGS, check_settings, fresh, packed, quantizes, restored, settings_of, sum_over_shards
 
 
 class LowBitOptions(TypedDict, total=False):
@@ -33,6 +35,7 @@ class LowBitOptions(TypedDict, total=False):
     optim_bits: int
     signed_scale: bool
     second_moment: str
+    percentile_clipping: int
     stochastic_rounding: bool
     nonfinite: str
     maximize: bool
@@ -60,6 +63,8 @@ class LowBitOptimizer(ElementwiseOptimizer):
               rule, which shrinks negative extremes by 0.7 %.
             * ``second_moment``: how states that are never negative are kept: ``"sqrt"`` (default) stores the square
               root, ``"plain"`` is the official rule, under which a coordinate can take a far too large step.
+            * ``percentile_clipping``: clip each gradient to this percentile of its parameter's last 100 norms,
+              0 to 100; 100 (default) is off.
             * ``stochastic_rounding``: round 16-bit parameters stochastically instead of to the nearest.
             * ``nonfinite``: what to do where a block's new state would be NaN or infinite. The block stays as it
               was, parameter and states; ``"raise"`` (default) raises at the end of the step, ``"skip"`` does not.
@@ -114,6 +119,7 @@ class LowBitOptimizer(ElementwiseOptimizer):
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
         check_settings({name: group[name] for name in SETTINGS}, self.bits)
+        check_int("percentile_clipping", group["percentile_clipping"], low=0, high=100)
         check_choice("nonfinite", group["nonfinite"], ("raise", "skip"))
         for name in ("maximize", "capturable", "stochastic_rounding"):
             check_choice(name, group[name], (True, False))
@@ -149,6 +155,8 @@ class LowBitOptimizer(ElementwiseOptimizer):
             state.update({name: fresh(settings, name, param) for name in kernel.states})
             device = param.device if group["capturable"] else torch.device("cpu")
             state["step"] = torch.zeros((), dtype=torch.float32, device=device)
+        if group["percentile_clipping"] < 100:
+            state[HISTORY] = new_history(local_of(param).device)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters that have a gradient.
@@ -183,6 +191,8 @@ class LowBitOptimizer(ElementwiseOptimizer):
         states: list[list[Any]],
     ) -> None:
         symbolic = torch.compiler.is_compiling() or group["capturable"]
+        if group["percentile_clipping"] < 100:
+            grads = self._clipped(group, params, grads, steps)
         low = [i for i, state in enumerate(states[0]) if isinstance(state, QuantizedTensor)]
         full = [i for i, state in enumerate(states[0]) if not isinstance(state, QuantizedTensor)]
         if low:
@@ -193,6 +203,20 @@ class LowBitOptimizer(ElementwiseOptimizer):
             super()._update_group(group, p, g, t, plain)
         elif not symbolic:
             advance_key(group)
+
+    def _clipped(
+        self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], steps: list[Tensor]
+    ) -> list[Tensor]:
+        """The gradients scaled down where they are long, not rounded to 16 bits."""
+        found = []
+        for p, g, step in zip(params, grads, steps, strict=True):
+            state = self.state[p]
+            if HISTORY not in state:
+                state[HISTORY] = new_history(local_of(p).device)
+            norm = sum_over_shards(squared_norm(local_as(g, p)), p)
+            factor = clip_factor(state[HISTORY], norm, step + 1.0, group["percentile_clipping"])
+            found.append(g.to(torch.promote_types(g.dtype, torch.float32)) * factor)
+        return found
 
     def _update_quantized(
         self,
@@ -292,6 +316,8 @@ class LowBitOptimizer(ElementwiseOptimizer):
                 if saved.get(name) is not None:  # older torch kept None for a momentum that does not exist yet
                     dtype = self.state_dtype(group, name, param)
                     fresh_state[name] = restored(saved[name], settings, name, param, dtype)
+            if HISTORY in saved:
+                fresh_state[HISTORY] = saved[HISTORY].to(local_of(param).device, torch.float32, copy=True)
             self.state[param].update({**fresh_state, "step": self.state[param]["step"].clone()})
 
     def translate_state_dict(self, state_dict: dict[str, Any]) -> dict[str, Any]:
@@ -312,6 +338,7 @@ def shared_defaults(bits: int) -> dict[str, Any]:
         "optim_bits": bits,
         "signed_scale": True,
         "second_moment": "sqrt" if bits == 8 else "plain",
+        "percentile_clipping": 100,
         "nonfinite": "raise",
         "overrides": {},
     }
