@@ -28,7 +28,7 @@ from optimand.papers.small_lm import (
 PAPER = "apollo"
 INT8_LM = f"{LM}:int8_weights=true"
 INT8 = StudySpec((LM, INT8_LM), (APOLLO, MINI), seeds=3, labels={APOLLO: "APOLLO", MINI: "APOLLO-Mini"})
-INT8_SMALL = StudySpec((LM, INT8_LM), (APOLLO, MINI), seeds=1, budget=5, labels=INT8.labels)
+INT8_SMALL = StudySpec((LM, INT8_LM), (APOLLO, MINI), seeds=1, budget=2, labels=INT8.labels)
 
 
 def weights_in_8_bits(outcomes: Outcomes) -> Finding:
