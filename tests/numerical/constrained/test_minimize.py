@@ -266,10 +266,12 @@ def test_a_start_at_the_solution_takes_no_step():
 def test_no_warning_from_overflow():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        solve_problem(
+        found = solve_problem(
             line(fun=lambda x: -np.exp(x[0]), grad=lambda x: np.array([-np.exp(x[0]), 0]),
                  hess=lambda x, lam: np.diag([-np.exp(x[0]), 0])), sketch="exact", maxiter=200,
         )  # fmt: skip
+    assert not found.success
+    assert np.isfinite(found.x).all()
 
 
 @pytest.mark.parametrize(
