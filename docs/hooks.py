@@ -201,9 +201,10 @@ def draw(script: Path) -> bytes:
 
 @functools.cache
 def surroundings() -> bytes:
-    """A digest of the package's files and of the versions of what is installed."""
-    digest = hashlib.sha256(repr(sorted((d.name, d.version) for d in importlib.metadata.distributions())).encode())
+    """A digest of the package's files and of the versions of Python and of what is installed."""
+    versions = sys.version, sorted((d.name, d.version) for d in importlib.metadata.distributions())
+    digest = hashlib.sha256(repr(versions).encode())
     for path in sorted((ROOT / "src" / "optimand").rglob("*")):
-        if path.suffix in (".py", ".toml", ".json", ".cpp", ".h", ".inc"):
+        if path.is_file() and path.parent.name != "__pycache__":
             digest.update(path.read_bytes())
     return digest.digest()

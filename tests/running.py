@@ -46,11 +46,14 @@ class CutOff(BaseException):
 
 
 def cut_and_resumed(
-    problem: Any, method: Any, budget: int, file: Path, share: float = 0.5, **hyper: Any
+    problem: Any, method: Any, budget: int, file: Path, share: float = 0.5, every: float = 0, **hyper: Any
 ) -> tuple[Recorder, list[float], list[float]]:
     """End a run at ``share`` of its budget, and make it again on the same checkpoint file.
 
     All that is recorded, seconds apart, must be that of a run that was not ended.
+
+    Args:
+        every: seconds between checkpoints.
 
     Returns:
         The second run's recorder, and the progress of both.
@@ -68,9 +71,9 @@ def cut_and_resumed(
 
     whole = run(Recorder(budget))
     with contextlib.suppress(CutOff):
-        run(Recorder(budget, checkpoint=file, checkpoint_every=0, progress=end))
+        run(Recorder(budget, checkpoint=file, checkpoint_every=every, progress=end))
     assert shares[0][-1] >= share, "the run must be long enough to be ended in the middle"
-    resumed = run(Recorder(budget, checkpoint=file, checkpoint_every=0, progress=shares[1].append))
+    resumed = run(Recorder(budget, checkpoint=file, checkpoint_every=every, progress=shares[1].append))
     assert told(resumed) == told(whole)
     return resumed, *shares
 

@@ -64,6 +64,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
+from optimand.online import OptimisticSGD
 from optimand.optim import EXAdam, Lion
 
 dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
@@ -79,6 +80,15 @@ for optimizer_class in (Lion, EXAdam):
             optimizer.step()
     assert type(optimizers[1].state[spread]["exp_avg"]) is type(spread.data), "state is sharded like the parameter"
     torch.testing.assert_close(spread.full_tensor().detach(), plain.detach(), rtol=1e-6, atol=1e-7)
+plain = nn.Parameter(torch.linspace(-1, 1, 12).view(4, 3))
+spread = nn.Parameter(distribute_tensor(plain.detach().clone(), mesh, [Shard(0)]))
+for p in (plain, spread):
+    optimizer = OptimisticSGD([p], radius=0.5)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (p * p).sum().backward()
+        optimizer.step()
+torch.testing.assert_close(spread.full_tensor().detach(), plain.detach())
 dist.destroy_process_group()
 """
 

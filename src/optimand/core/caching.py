@@ -1,4 +1,4 @@
-"""Where compiled code is kept between processes, checkouts and installations."""
+"""Where compiled code and drawn pictures are kept between processes, checkouts and installations."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class IdleGuard:
             raise OptimandError(f"method {self.name!r} made {self._idle} {self.what}")
 
 
-def save(recorder: Recorder, solver: Any, *loop: Any) -> None:
+def save(recorder: Recorder, solver: Any, *loop: Any, now: bool = False) -> None:
     """Keep a run's state if it is time to: a method's ``state_dict()``, and what the loop needs besides.
 
     A method without ``state_dict`` is kept whole where it can be pickled; where it cannot (generators), nothing is
@@ -139,8 +139,9 @@ def save(recorder: Recorder, solver: Any, *loop: Any) -> None:
         solver: the method's object.
         loop: the loop's own values; pickled together with a method that is kept whole, so that what they share
             stays shared.
+        now: whatever the time; for a run of few parts, each of them long.
     """
-    if not recorder.checkpoint_due():
+    if not (now or recorder.checkpoint_due()):
         return
     import cloudpickle
 

@@ -148,7 +148,7 @@ def run(
                 made = method.build(request, **{**method.defaults, **hyper})
             # Still locked: the attributes of what was made may be properties, which compute when they are read.
             offer = check_offer(method.name, made, request)
-        save(recorder, offer)
+        save(recorder, offer, now=True)
     else:
         offer = resumed[0]
     recorder.progress(budget / 2)

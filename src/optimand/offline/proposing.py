@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
+    from .searches.parts.settings import Progress
     from .tasks.base import OfflineData, Task
 
 
@@ -21,7 +22,10 @@ class Records(list[dict[str, Any]]):
         return f"[{len(self)} records]"
 
 
-def optimize(task: Task | OfflineData, method: str = "ga", **options: Any) -> OptimizeResult:
+def optimize(
+    task: Task | OfflineData, method: str = "ga", *, ignite: Any = None, q: int = 128, seed: int = 0,
+    unique: bool = False, preset: str = "small", progress: Progress | None = None, **hyper: Any,
+) -> OptimizeResult:  # fmt: skip
     """Propose ``q`` designs from offline data.
 
     Args:
@@ -36,7 +40,7 @@ def optimize(task: Task | OfflineData, method: str = "ga", **options: Any) -> Op
         unique: whether no design may occur twice; those that would are replaced by their best neighbours.
         preset: ``"small"``, seconds on one core, or ``"paper"``, the published widths and epochs.
         progress: called as ``progress(stage, done, total)`` after every epoch and step.
-        **options: the arguments above from ``ignite`` on, and hyperparameters of the search that replace the preset's.
+        **hyper: hyperparameters of the search that replace the preset's.
 
     Returns:
         OptimizeResult with ``x`` (the designs, preferred ones first), ``fun_pred`` (predictions of them, in the units
@@ -68,7 +72,8 @@ def optimize(task: Task | OfflineData, method: str = "ga", **options: Any) -> Op
         raise TypeError(f"task must be a Task or OfflineData, got {task!r:.60} ({type(task).__name__})")
     search = find_search(method)
     with task.locked() if isinstance(task, Task) else contextlib.nullcontext():
-        made = search(task.data if isinstance(task, Task) else task, **options)
+        data = task.data if isinstance(task, Task) else task
+        made = search(data, q=q, seed=seed, ignite=ignite, unique=unique, preset=preset, progress=progress, **hyper)
     return OptimizeResult(  # type: ignore[call-arg]
         x=made.x,
         fun_pred=made.predicted,

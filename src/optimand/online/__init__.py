@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .linear_bandits import SparseNetCommit as SparseNetCommit
     from .linear_bandits import g_optimal_design as g_optimal_design
     from .linear_bandits import gdesign_search as gdesign_search
+    from .linear_bandits import jl_instance as jl_instance
     from .linear_bandits import packing_instance as packing_instance
     from .linear_bandits import sparse_net_search as sparse_net_search
     from .linear_bandits import sparse_regression_search as sparse_regression_search

@@ -122,7 +122,7 @@ def test_a_run_that_is_cut_off_after_the_proposal_proposes_once_and_ends_as_an_u
         calls.append(request.seed)
         return found.build(request, **hyper)
 
-    cut_and_resumed(problem, replace(found, build=counted), 16, tmp_path / "state", **hyper)
+    cut_and_resumed(problem, replace(found, build=counted), 16, tmp_path / "state", every=600, **hyper)
     assert len(calls) == 2  # the unbroken run and the one that was cut off
 
 

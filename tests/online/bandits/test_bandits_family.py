@@ -1,4 +1,4 @@
-"""The family: problems, methods, users' learners, light imports."""
+"""The family: problems, methods, users' learners."""
 
 import numpy as np
 import pytest

@@ -92,24 +92,29 @@ def test_ons_refreshes_its_inverse():
 
 
 @pytest.mark.parametrize("domain", [BALL, Box(-0.4, 0.9, dim=3)], ids=repr)
-def test_optimistic_ftrl_plays_the_minimisers_that_define_it(domain):
+@pytest.mark.parametrize("curvature", ["convex", "strongly_convex"])
+def test_optimistic_ftrl_plays_the_minimisers_that_define_it(domain, curvature):
     g, D = gradients(4), domain.diameter
-    found = played(OptimisticFTRL(domain, G=1.0, L=0.5), g)
+    options = {"G": 1.0, "L": 0.5} if curvature == "convex" else {"lam": 0.7}
+    found = played(OptimisticFTRL(domain, curvature, **options), g)
     denominator, last = 0.5 * D**2 + D, np.zeros(3)
     for t in range(T):
         eta = D**2 / denominator
         slope = g[:t].sum(0) + last
 
-        def objective(x, slope=slope, eta=eta):
-            return slope @ x + x @ x / eta
+        def objective(x, slope=slope, eta=eta, t=t):
+            if curvature == "convex":
+                return slope @ x + x @ x / eta
+            return slope @ x + 0.35 * ((x - found[:t]) ** 2).sum()
 
         if isinstance(domain, Ball):
             limits = {"constraints": [{"type": "ineq", "fun": lambda x: 1 - x @ x}]}
         else:
             limits = {"bounds": [(-0.4, 0.9)] * 3}
-        best = minimize(objective, found[t] * 0.9 + 0.01, method="SLSQP", options={"ftol": 1e-15}, **limits)
-        np.testing.assert_allclose(found[t], best.x, atol=1e-5)
-        assert objective(found[t]) <= best.fun + 1e-9
+        if t or curvature == "convex":
+            best = minimize(objective, found[t] * 0.9 + 0.01, method="SLSQP", options={"ftol": 1e-15}, **limits)
+            np.testing.assert_allclose(found[t], best.x, atol=1e-5)
+            assert objective(found[t]) <= best.fun + 1e-9
         denominator += eta * ((g[t] - last) ** 2).sum()
         last = g[t]
 
@@ -151,6 +156,8 @@ def test_an_unbounded_domain_needs_a_diameter(make):
         (lambda: ONS(Unconstrained(), alpha=1), ValueError, "ONS needs a bounded domain"),
         (lambda: ONS(BALL, G=1).predict(), OptimandError, "alpha must be given"),
         (lambda: ONS(BALL, gamma=0.0), ValueError, "gamma must be in"),
+        (lambda: OptimisticFTRL(BALL, "exp_concave"), ValueError, "curvature must be one of"),
+        (lambda: OptimisticFTRL(BALL, "strongly_convex").predict(), OptimandError, "lam must be given"),
         (lambda: AdaGradNorm(Simplex(3, entropy=True)).predict(), OptimandError, "Euclidean norm"),
     ],
 )

@@ -44,6 +44,7 @@ def learners():
     yield AdaGradNorm(ball)
     yield ONS(ball, G=4.0, alpha=1.0)
     yield OptimisticFTRL(ball, G=4.0, L=1.0)
+    yield OptimisticFTRL(ball, "strongly_convex", lam=0.5)
 
 
 @pytest.mark.parametrize("learner", list(learners()), ids=lambda learner: type(learner).__name__)

@@ -5,7 +5,7 @@ import pytest
 
 from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError
-from optimand.online.linear_bandits import MisspecifiedLinearBandit, packing_instance
+from optimand.online.linear_bandits import MisspecifiedLinearBandit, jl_instance, packing_instance
 from optimand.online.linear_bandits.design import g_optimal_design
 from optimand.online.linear_bandits.generators import (
     aimed_errors,
@@ -14,7 +14,7 @@ from optimand.online.linear_bandits.generators import (
     random_theta,
 )
 from optimand.online.linear_bandits.instances import aimed_bandit
-from optimand.online.linear_bandits.lower_bounds import needle_bandit, packing_features
+from optimand.online.linear_bandits.lower_bounds import jl_features, needle_bandit, packing_features
 from optimand.online.linear_bandits.real_data import real_bandit
 from optimand.papers.sparse_misspecified_bandits.experiments import needles_in_random_order, needles_led_by
 
@@ -124,6 +124,15 @@ def test_a_packing_instance_is_misspecified_by_exactly_its_eps():
     assert len({packing_instance(7, 6, 3, seed=i).oracle().best for i in range(20)}) > 15
 
 
+def test_nearly_orthogonal_vectors_are():
+    Phi = jl_features(400, 0.4, 200, seed=2)
+    assert np.allclose(np.linalg.norm(Phi, axis=1), 1)
+    assert np.abs(Phi @ Phi.T - np.eye(200)).max() <= 0.4
+    truth = jl_instance(400, 0.4, 200, seed=2).oracle()
+    assert np.array_equal(truth.theta, Phi[truth.best])
+    assert np.abs(truth.errors).max() <= 0.4
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [
@@ -134,6 +143,8 @@ def test_a_packing_instance_is_misspecified_by_exactly_its_eps():
         (lambda: packing_features(7, 5, 6), "k must be in"),
         (lambda: packing_features(7, 1, 2), "s must be"),
         (lambda: packing_instance(5, 4, 2, needle=25), "needle must be in"),
+        (lambda: jl_features(100, 0.3, 20), r"N must be at most exp\(d eps²/8\) = 3.08, got 20"),
+        (lambda: jl_features(100, 0.0, 1), "eps must be"),
         (lambda: gaussian_actions(0, 3), "N must be"),
         (lambda: gaussian_actions(3, 3, norm=0), "norm must be"),
         (lambda: rademacher_actions(3, 0), "d must be"),

@@ -95,6 +95,7 @@ def test_more_arms_than_trials_can_tell_apart(name, mean):
     for rep in range(5):
         found = run_streaming(LEARNERS[name], env, 60, rep=rep)
         assert found.regret == 0
+        assert found.explored <= found.times[-1] == 60
         assert 0 <= found.arm < 50
 
 

@@ -228,6 +228,16 @@ class Task:
         return self.data.name
 
     @property
+    def is_discrete(self) -> bool:
+        """Whether designs are sequences of classes."""
+        return self.data.is_discrete
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes of each position of a discrete design."""
+        return self.data.num_classes
+
+    @property
     def x(self) -> Designs:
         """The offline designs."""
         return self.data.x
@@ -236,6 +246,14 @@ class Task:
     def y(self) -> Floats:
         """The offline values."""
         return self.data.y
+
+    def encode(self, designs: Any) -> NDArray[np.float32]:
+        """See :meth:`OfflineData.encode`."""
+        return self.data.encode(designs)
+
+    def decode(self, z: Any) -> Designs:
+        """See :meth:`OfflineData.decode`."""
+        return self.data.decode(z)
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Refuse the oracle inside the block; blocks may be nested."""

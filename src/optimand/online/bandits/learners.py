@@ -291,7 +291,7 @@ class Exp3(Learner):
 
     kind = "reward"
 
-    def __init__(self, rate: float | None = None, factor: float = 1.0) -> None:
+    def __init__(self, rate: float | None = None, *, factor: float = 1.0) -> None:
         self.rate = None if rate is None else check_number("rate", rate, low=0, low_open=True)
         self.factor = check_number("factor", factor, low=0, low_open=True)
 

@@ -291,6 +291,13 @@ class Unconstrained(Domain):
         return f"Unconstrained(diameter={self.diameter!r})"
 
 
+def check_domain(domain: Any) -> Domain:
+    """``domain``; TypeError where it is no convex set of this module."""
+    if not isinstance(domain, Domain):
+        raise TypeError(f"domain must be a convex set such as Ball(1.0), got {domain!r} ({type(domain).__name__})")
+    return domain
+
+
 def as_numbers(name: str, value: Any, shape: str) -> Array:
     """``value`` as an array of floats, which may be NaN.
 

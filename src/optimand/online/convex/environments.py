@@ -20,7 +20,7 @@ from optimand.core.validation import OptimandError, check_choice, check_int, che
 from ..engine.contracts import Array, Spec
 from ..engine.draws import Draws
 from .comparators import quadratic_minimiser
-from .domains import Ball, Domain
+from .domains import Ball, Domain, check_domain
 from .losses import LinearLoss, QuadraticLoss
 from .played import PlayedEnvironment, summed
 from .shifts import SHIFTS, Shift, clipped_noise, clipped_variance, segment_of
@@ -76,7 +76,7 @@ class SEAEnvironment(PlayedEnvironment):
         self.sigma = check_number("sigma", (0.5 if self.shift.noisy else 0.0) if sigma is None else sigma, low=0)
         if self.sigma and not self.shift.noisy:
             raise OptimandError(f"kind {kind!r} has no noise: sigma must be 0, got {sigma!r}")
-        self.domain = Ball(1.0) if domain is None else domain
+        self.domain = Ball(1.0) if domain is None else check_domain(domain)
         if not self.curvature and not self.domain.bounded:
             raise OptimandError("linear losses (curvature=0) have no best point on an unbounded domain")
         self.G = None if G is None else check_number("G", G, low=0, low_open=True)

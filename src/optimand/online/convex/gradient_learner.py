@@ -24,7 +24,7 @@ from optimand.core.validation import OptimandError, check_int, check_number
 
 from ..engine.contracts import Feedback, Learner, Spec
 from ..engine.draws import Draws
-from .domains import Domain
+from .domains import Domain, check_domain
 
 Array = np.ndarray
 LARGEST = sys.float_info.max
@@ -63,9 +63,7 @@ class GradientLearner(Learner):
     def __init__(
         self, domain: Any = None, *, D: float | None = None, G: Any = None, L: float | None = None, x1: Any = None
     ) -> None:
-        if domain is not None and not isinstance(domain, Domain):
-            raise TypeError(f"domain must be a convex set such as Ball(1.0), got {domain!r} ({type(domain).__name__})")
-        self.domain: Domain | None = domain
+        self.domain = None if domain is None else check_domain(domain)
         self.D = None if D is None else check_number("D", D, low=0, low_open=True, high=math.inf, high_open=True)
         self.G = self._checked_bound(G)
         self.L = None if L is None else check_number("L", L, low=0, high=math.inf, high_open=True)

@@ -138,8 +138,8 @@ class OptimisticSGD(Optimizer):
         points = [hat.clone() for hat in hats]
         torch._foreach_add_(points, grads, alpha=-eta)
         _project(points, starts, group["radius"])
-        torch._foreach_copy_(params, points)
-        torch._foreach_copy_(lasts, grads)
+        _copy(params, points)
+        _copy(lasts, grads)
 
     def _init_state(self, p: Tensor, group: dict[str, Any]) -> None:
         dtype = torch.float32 if p.dtype in HALF else p.dtype
@@ -201,6 +201,12 @@ def _square(xs: list[Any]) -> float:
     return float(sum((norm.to(norms[0].device) ** 2 for norm in norms[1:]), norms[0] ** 2))
 
 
+def _copy(xs: list[Tensor], ys: list[Any]) -> None:
+    # One by one, because torch._foreach_copy_ does not take sharded tensors
+    for x, y in zip(xs, ys, strict=True):
+        x.copy_(y)
+
+
 def _project(xs: list[Tensor], starts: list[Tensor], radius: float | None) -> None:
     """Pull the points back, along the line to where they started, to within ``radius`` of it jointly."""
     if radius is None:
@@ -209,5 +215,5 @@ def _project(xs: list[Tensor], starts: list[Tensor], radius: float | None) -> No
     distance = math.sqrt(_square(ways))
     if distance > radius:
         torch._foreach_mul_(ways, radius / distance)
-        torch._foreach_copy_(xs, starts)
+        _copy(xs, starts)
         torch._foreach_add_(xs, ways)

@@ -16,7 +16,7 @@ from optimand.core.validation import OptimandError, check_choice
 from ..engine.contracts import Array, Spec
 from ..engine.draws import Draws
 from .comparators import best_model
-from .domains import Ball, Domain
+from .domains import Ball, Domain, check_domain
 from .environments import largest_norm
 from .losses import LINEAR_MODELS, linear_model_loss
 from .played import PlayedEnvironment, summed
@@ -77,7 +77,7 @@ class StreamEnvironment(PlayedEnvironment):
         if order == "label-shift":
             self._check_classes()
         self.d = self.features.shape[1]
-        self.domain = Ball(1.0) if domain is None else domain
+        self.domain = Ball(1.0) if domain is None else check_domain(domain)
 
     def _check_classes(self) -> None:
         if self.classes is None or self.classes.shape != self.targets.shape:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .instances import aimed_bandit as aimed_bandit
     from .linucb import LinTS as LinTS
     from .linucb import LinUCB as LinUCB
+    from .lower_bounds import jl_instance as jl_instance
     from .lower_bounds import packing_instance as packing_instance
     from .phased import PhasedElimination as PhasedElimination
     from .regression import sparse_regression_search as sparse_regression_search

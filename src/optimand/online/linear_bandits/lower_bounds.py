@@ -1,8 +1,8 @@
 """Instances on which every search must look long: one needle among features that are nearly orthogonal.
 
 The reward is 1 at one action and 0 elsewhere, which is linear in the features up to their largest inner product; all
-answers before the needle is found are 0 and say nothing. The rate is that of arXiv 2303.16998; the construction,
-polynomials as words of a Reed-Solomon code, is ours.
+answers before the needle is found are 0 and say nothing. The rates are those of arXiv 2303.16998 (sparse) and of Du,
+Kakade, Wang and Yang (2020, dense); the sparse construction, polynomials as words of a Reed-Solomon code, is ours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from optimand.core.seeds import SeedTree
-from optimand.core.validation import check_int
+from optimand.core.validation import check_int, check_number
 
 from .instances import MisspecifiedLinearBandit
 from .queries import Array
@@ -96,7 +96,69 @@ def packing_instance(
         ((343, 42), 0.333, np.float64(1.0))
     """
     Phi = packing_features(q, s, k)
-    if needle is None:
-        tree = seed if isinstance(seed, SeedTree) else SeedTree(seed)
-        needle = int(tree.child("needle").numpy().integers(len(Phi)))
-    return needle_bandit(Phi, needle, (k - 1) / s, noise, seed)
+    return needle_bandit(Phi, _needle(len(Phi), needle, seed), (k - 1) / s, noise, seed)
+
+
+def jl_features(d: int, eps: float, N: int, seed: int | SeedTree = 0) -> Array:
+    """``N`` random unit vectors of ``R^d`` with inner products in ``[-eps, eps]``.
+
+    Args:
+        d: dimension.
+        eps: > 0.
+        N: at most ``exp(d eps²/8)``: for so many, random vectors are such with a probability that stays away from 0.
+        seed: of the vectors.
+
+    Returns:
+        Shape ``(N, d)``.
+
+    Raises:
+        ValueError: an argument is out of its range; the largest ``N`` is named.
+
+    Example:
+        >>> Phi = jl_features(300, 0.4, 50)
+        >>> bool((np.abs(Phi @ Phi.T - np.eye(50)) <= 0.4).all())
+        True
+    """
+    check_int("d", d, low=1)
+    check_number("eps", eps, low=0, high=1, low_open=True)
+    most = math.exp(min(d * eps**2 / 8, 50.0))
+    check_int("N", N, low=1)
+    if most + 1e-9 < N:
+        raise ValueError(f"N must be at most exp(d eps²/8) = {most:.4g}, got {N}")
+    rng = (seed if isinstance(seed, SeedTree) else SeedTree(seed)).child("vectors").numpy()
+    kept = np.empty((N, d))
+    count = 0
+    while count < N:
+        row = rng.standard_normal(d)
+        row /= np.linalg.norm(row)
+        if (np.abs(kept[:count] @ row) <= eps).all():
+            kept[count] = row
+            count += 1
+    return kept
+
+
+def jl_instance(
+    d: int, eps: float, N: int, seed: int | SeedTree = 0, *, needle: int | None = None, noise: float = 0.0
+) -> MisspecifiedLinearBandit:
+    """A needle among nearly orthogonal vectors: the dense lower bound, exponential in ``d``.
+
+    Args:
+        d, eps, N: of :func:`jl_features`.
+        seed: of vectors, needle and noise.
+        needle: the action of reward 1; drawn by default.
+        noise: of the bandit.
+
+    Example:
+        >>> bandit = jl_instance(300, 0.4, 50, seed=1)
+        >>> bandit.query([bandit.oracle().best]).tolist()
+        [1.0]
+    """
+    Phi = jl_features(d, eps, N, seed)
+    return needle_bandit(Phi, _needle(N, needle, seed), eps, noise, seed)
+
+
+def _needle(N: int, needle: int | None, seed: int | SeedTree) -> int:
+    if needle is not None:
+        return needle
+    tree = seed if isinstance(seed, SeedTree) else SeedTree(seed)
+    return int(tree.child("needle").numpy().integers(N))

@@ -209,12 +209,10 @@ class SparseSearch:
 
 
 def sparse_net_search(
-    query: Query,
-    Phi: Any,
-    s: int,
-    eps: float,
-    **options: Any,
-) -> Any:
+    query: Query, Phi: Any, s: int, eps: float, *, radius: float = 1.0, norm: str = "bounded", noise: float = 0.0,
+    delta: float = 0.05, method: str = "eliminate", tolerance: float = 0.0, on_norm: str = "raise",
+    allow_large: bool = False,
+) -> Any:  # fmt: skip
     """Find an action whose reward is within a few ``eps`` of the best one, for a parameter with few nonzero entries.
 
     Rewards are ``<phi(a), theta>`` up to ``eps``, with ``theta`` of norm at most ``radius`` and at most ``s`` nonzero
@@ -257,4 +255,7 @@ def sparse_net_search(
         >>> found.x, found.bound, found.nfev
         (2, 4.0, 2)
     """
-    return SparseSearch(Phi, s, eps, **options)(query)
+    return SparseSearch(
+        Phi, s, eps, radius=radius, norm=norm, noise=noise, delta=delta, method=method, tolerance=tolerance,
+        on_norm=on_norm, allow_large=allow_large,
+    )(query)  # fmt: skip

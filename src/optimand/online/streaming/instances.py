@@ -147,9 +147,9 @@ def classifier_stream(K: int = 300, seed: int = 0) -> Instances:
     """
     check_int("K", K, low=1)
     check_int("seed", seed, low=0)
-    from .classifiers import rights
+    from .classifiers import accuracies
 
-    return Instances("classifiers on digits", K, functools.partial(_shuffled, rights(K, seed).mean(axis=1)))
+    return Instances("classifiers on digits", K, functools.partial(_shuffled, accuracies(K, seed)))
 
 
 def _shuffled(means: Array, draws: Draws, horizon: int | None) -> Array:

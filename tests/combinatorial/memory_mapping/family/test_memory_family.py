@@ -1,4 +1,4 @@
-"""The family's run loop: what is charged, what is recorded and judged, resuming, users' solvers, lazy imports."""
+"""The family's run loop: what is charged, what is recorded and judged, resuming, users' solvers."""
 
 from dataclasses import replace
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from optimand.combinatorial.memory_mapping import Game, Hardware, MovesSpent, tiny_program
 from optimand.combinatorial.memory_mapping.game import arrays as k
 from optimand.combinatorial.memory_mapping.game.validation import validate
-from optimand.combinatorial.memory_mapping.muzero import Trainer
-from optimand.combinatorial.memory_mapping.muzero.search.board import begin, decide, make_board
+from optimand.combinatorial.memory_mapping.muzero import PolicyValueNet, Trainer, features
+from optimand.combinatorial.memory_mapping.muzero.search.board import begin, decide, make_board, saved
 from optimand.combinatorial.memory_mapping.muzero.search.exact import ExactSearch
 from optimand.combinatorial.memory_mapping.muzero.search.trees import make_rule
 from optimand.combinatorial.memory_mapping.muzero.solvers import SOLVERS
@@ -89,6 +90,31 @@ def test_a_root_does_not_depend_on_what_is_searched_beside_it():
     alone = search.run(board, np.zeros(1, np.int64), ints[2:], floats[2:], None, np.array([2], np.uint64))
     assert together.policies[2].tolist() == alone.policies[0].tolist()
     assert together.values[2] == alone.values[0]
+
+
+def test_leaves_are_what_the_network_says_of_the_program_at_hand():
+    games = [tiny(12), Game(recorded("mlp"), hardware_of("mlp"))]
+    board = make_board([(game.P, game.Q) for game in games], position=True)
+    net = PolicyValueNet(features.feature_count(True), (16,), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        net.trunk[-1].weight.normal_(generator=torch.Generator().manual_seed(1))
+    which = np.array([1, 0])
+    ints, floats = board.start_ints[which].copy(), board.start_floats[which].copy()
+    found = ExactSearch(make_rule("puct", 1), 1).run(board, which, ints, floats, net.pack(), np.zeros(2, np.uint64))
+
+    def say(r, g):
+        x = np.zeros(features.feature_count(True), np.float32)
+        features.write_features(board.p[g], board.q[g], ints[r], floats[r], board.table[g], board.later[g], x)
+        logits, value = net(torch.from_numpy(x).unsqueeze(0))
+        return logits[0].detach().numpy(), value.item()
+
+    for r, g in enumerate(which):
+        logits, first = say(r, g)
+        before = saved(board.q[g], floats[r])
+        decide(board.p[g], board.q[g], ints[r], floats[r], int(logits.argmax()), board.moves[g : g + 1])
+        below = saved(board.q[g], floats[r]) - before + say(r, g)[1]
+        assert found.policies[r].argmax() == logits.argmax()
+        assert found.values[r] == pytest.approx((first + below) / 2, abs=1e-5)
 
 
 @pytest.mark.parametrize("method", sorted(SOLVERS))

@@ -1,4 +1,4 @@
-"""The trainer: incumbents, checkpoints, processes, several games."""
+"""The trainer: incumbents, checkpoints, several games."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optimand.combinatorial.memory_mapping.packing import Intervals, check_packing, read_minimalloc
+from optimand.combinatorial.memory_mapping.packing import Intervals, check_packing, read_minimalloc, write_minimalloc
 from optimand.combinatorial.memory_mapping.packing.intervals import as_intervals
 from optimand.core.validation import OptimandError
 
@@ -23,12 +23,15 @@ def test_an_interval_that_ends_where_another_begins_may_share_its_addresses():
     assert check_packing(Intervals([0, 3], [3, 5], [4, 4]), [0, 0]) == 4
 
 
-def test_files_are_read(tmp_path):
+def test_files_keep_intervals_names_and_offsets(tmp_path):
+    data = Intervals([0, 3, 1], [3, 9, 2], [4, 5, 6], ["a", "b", "c"])
     path = tmp_path / "some.csv"
-    path.write_text("id,lower,upper,size,offset\na,0,3,4,0\nb,3,9,5,1\n")
-    found = read_minimalloc(path)
-    assert found.names == ("a", "b")
-    assert (found.lower.tolist(), found.upper.tolist(), found.size.tolist()) == ([0, 3], [3, 9], [4, 5])
+    write_minimalloc(path, data, [0, 1, 2])
+    assert path.read_text().splitlines()[:2] == ["id,lower,upper,size,offset", "a,0,3,4,0"]
+    again = read_minimalloc(path)
+    assert again.names == data.names
+    for name in ("lower", "upper", "size"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(data, name))
 
 
 def test_other_names_of_columns_are_understood(tmp_path):

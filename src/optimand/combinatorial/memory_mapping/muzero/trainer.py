@@ -1,4 +1,4 @@
-"""The agent on one or several games: rounds of self-play, training and reanalysis, with help from outside."""
+"""The agent on one or several games: rounds of self-play and training, with help from outside."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .intervals import Intervals as Intervals
     from .intervals import check_packing as check_packing
     from .intervals import read_minimalloc as read_minimalloc
+    from .intervals import write_minimalloc as write_minimalloc
     from .solve import METHODS as METHODS
     from .solve import pack as pack
 

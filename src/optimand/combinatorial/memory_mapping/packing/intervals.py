@@ -126,6 +126,21 @@ def read_minimalloc(path: str | Path) -> Intervals:
     return Intervals(parts["lower"], parts["upper"], parts["size"], names)
 
 
+def write_minimalloc(path: str | Path, intervals: Intervals, offsets: ArrayLike | None = None) -> None:
+    """Write minimalloc's CSV format, with the column offset where a solution is given."""
+    table = [intervals.lower, intervals.upper, intervals.size]
+    header = ["id", "lower", "upper", "size"]
+    if offsets is not None:
+        table.append(_integers("offsets", offsets))
+        header.append("offset")
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(header)
+        out.writerows(
+            [name, *map(int, row)] for name, row in zip(intervals.names, zip(*table, strict=True), strict=True)
+        )
+
+
 def check_packing(intervals: Intervals, offsets: ArrayLike, capacity: int | None = None) -> int:
     """Check a packing pair by pair and return its height.
 
