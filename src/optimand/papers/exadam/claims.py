@@ -20,9 +20,9 @@ LONG_GRID = (1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 5e-2, 1e-1)
 LM = "byte-lm"
 
 TUNED = StudySpec((LM,), ("adamw", "exadam", "exadam-v1"), seeds=5, tune=12)
-TUNED_SMALL = StudySpec((LM,), ("adamw", "exadam"), seeds=2, budget=20)
+TUNED_SMALL = StudySpec((LM,), ("adamw", "exadam"), seeds=2, budget=4)
 SAME_LR = StudySpec((LM, "digits-cnn"), ("adamw:lr=1e-4,weight_decay=0", "exadam:lr=1e-4,weight_decay=0"), seeds=5)
-SAME_LR_SMALL = StudySpec(SAME_LR.problems, SAME_LR.methods, seeds=1, budget=20)
+SAME_LR_SMALL = StudySpec(SAME_LR.problems, SAME_LR.methods, seeds=1, budget=4)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ LM, VIT = "byte-lm:batch_size=64", "digits-vit"
 BATCHES = ("digits-mlp:batch_size=16", "digits-mlp:batch_size=256")
 
 TUNED = StudySpec((LM, VIT), ("adamw", "lion"), seeds=3, tune=8)
-TUNED_SMALL = StudySpec((LM, VIT), ("adamw", "lion"), seeds=2, budget=20)
+TUNED_SMALL = StudySpec((LM, VIT), ("adamw", "lion"), seeds=2, budget=4)
 BATCH_SIZES = StudySpec(BATCHES, ("adamw", "lion"), seeds=5, tune=12)
 BATCH_SIZES_SMALL = StudySpec(BATCHES, ("adamw", "lion"), seeds=1, budget=20)
 
