@@ -181,16 +181,9 @@ class MatrixOptimizer(ElementwiseOptimizer):
         lr, betas, eps, weight_decay = (group[name] for name in ("lr", "betas", "eps", "weight_decay"))
         return adam_scalars(lr, betas, eps, weight_decay, step, correct_bias=group.get("correct_bias", True))
 
-    def _init_group(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        steps: list[Tensor],
-        *states: list[Tensor],
-    ) -> bool:
+    def _init_group(self, group: dict[str, Any], *lists: list[Tensor]) -> bool:
         plain = [p for p in group["params"] if not self.is_matrix(group, p)]
-        return super()._init_group({**group, "params": plain}, params, grads, steps, *states)
+        return super()._init_group({**group, "params": plain}, *lists)
 
     @grad_only_if_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
