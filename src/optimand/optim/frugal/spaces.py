@@ -202,15 +202,12 @@ def load(buffer: Any, space: Any, matrix: Tensor) -> Tensor:
 def store(buffer: Any, space: Any, matrix: Tensor, values: Tensor) -> None:
     """Put back what :func:`load` gave and a step has changed."""
     if isinstance(buffer, Tensor):
-        part = _used(local_of(buffer), space, matrix)
-        if part.data_ptr() != values.data_ptr():
-            part.copy_(values)
-    elif tuple(buffer.shape) == tuple(values.shape):
-        write(buffer, values)
-    else:
+        buffer = _used(local_of(buffer), space, matrix)
+    elif tuple(buffer.shape) != tuple(values.shape):
         whole = values.new_zeros(buffer.shape)
         _used(whole, space, matrix).copy_(values)
-        write(buffer, whole)
+        values = whole
+    write(buffer, values)
 
 
 def _used(values: Tensor, space: Any, matrix: Tensor) -> Tensor:
