@@ -187,8 +187,8 @@ class Call:
     def step(self, kernel: Kernel) -> bool:
         """Run a step; False if there is no compiled code for it."""
         rule = _rules().get(kernel.update) if not kernel.functions else None
-        known = rule is not None and len(self.table[0]) == 1 + len(kernel.scalars)
-        if known and self.run_native("step", {"rule": rule}):
+        fits = len(self.table[0]) == 1 + len(kernel.scalars)
+        if rule is not None and fits and self.run_native("step", {"rule": rule}):
             return True
         forms = [(name, signed_scale) for name, _, signed_scale in self.layout.states]
         dtypes = DTYPES[self.layout.param], DTYPES[self.layout.grad]

@@ -204,10 +204,6 @@ class MatrixOptimizer(ElementwiseOptimizer):
     @_disable_dynamo
     def _step(self, closure: Callable[[], Any] | None) -> Any:
         loss = super().step(closure)
-        self._step_matrices()
-        return loss
-
-    def _step_matrices(self) -> None:
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None and self.is_matrix(group, p)]
             if not params:
@@ -224,6 +220,7 @@ class MatrixOptimizer(ElementwiseOptimizer):
             shown = {**group, "lr": float(group["lr"])}
             self.update_matrices(shown, params, grads, states)
             group.update((name, value) for name, value in shown.items() if name != "lr")
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """The state in tensors, numbers and strings only, safe to load with ``weights_only=True``.
