@@ -134,9 +134,9 @@ def test_bad_parameter_is_named(params, message):
 
 
 def test_table_is_no_corpus(monkeypatch):
-    from optimand.training.problems import llama
+    from optimand.training.problems import text
 
-    monkeypatch.setitem(llama.CORPORA, "kjv", "digits")
+    monkeypatch.setitem(text.CORPORA, "kjv", "digits")
     with pytest.raises(TypeError, match="corpus must be a text, got the table 'kjv'"):
         problem("corpus=kjv").data()
 

@@ -156,14 +156,7 @@ class BAdam(ElementwiseOptimizer):
         turn = group["steps"] // group["switch_every"]
         return blocks[active_blocks(len(blocks), 1, ORDERS[group["order"]], turn, (group["seed"],))[0]]
 
-    def _init_group(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        steps: list[Tensor],
-        *states: list[Tensor],
-    ) -> bool:
+    def _init_group(self, group: dict[str, Any], *lists: list[Tensor]) -> bool:
         active = group["params"]
         if not group["always_active"]:
             label = self._active(group)
@@ -173,7 +166,7 @@ class BAdam(ElementwiseOptimizer):
                 for param in group["params"]:
                     self.state.pop(param, None)
         group["steps"] += 1
-        return super()._init_group({**group, "params": active}, params, grads, steps, *states)
+        return super()._init_group({**group, "params": active}, *lists)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the active block.

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from itertools import chain
 from operator import attrgetter
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar, NamedTuple, TypeVar, overload
 
 import numpy as np
 import torch
@@ -35,6 +35,27 @@ COMMON: dict[str, Any] = {
     **dict.fromkeys(("maximize", "differentiable", "capturable", "stochastic_rounding"), False),
     **dict.fromkeys(("foreach", "fused")),
 }
+
+
+class Part(NamedTuple):
+    """Parameters of a group that have a gradient, and what a step needs of each.
+
+    Attributes:
+        params: the parameters.
+        grads: their gradients.
+        steps: their step counts; empty where the optimizer has none.
+        states: for each state of the formula, one tensor for each parameter.
+    """
+
+    params: list[Tensor]
+    grads: list[Tensor]
+    steps: list[Tensor]
+    states: list[list[Any]]
+
+    def take(self, indices: list[int]) -> Part:
+        """The part of these parameters."""
+        params, grads, steps, *states = ([ts[i] for i in indices if ts] for ts in (*self[:3], *self.states))
+        return Part(params, grads, steps, states)
 
 
 class ElementwiseOptimizer(QuickStartOptimizer):
@@ -176,16 +197,13 @@ class ElementwiseOptimizer(QuickStartOptimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            params: list[Tensor] = []
-            grads: list[Tensor] = []
-            steps: list[Tensor] = []
-            states: list[list[Tensor]] = [[] for _ in self.kernel_of(group).states]
-            has_complex = self._init_group(group, params, grads, steps, *states)
-            if not params:
-                continue
+            part = Part([], [], [], [[] for _ in self.kernel_of(group).states])
+            has_complex = self._init_group(group, *part[:3], *part.states)
             if has_complex:
-                params, grads, *states = (_as_real(tensors) for tensors in (params, grads, *states))
-            self._update_group(group, params, grads, steps, states)
+                params, grads, *states = map(_as_real, (part.params, part.grads, *part.states))
+                part = Part(params, grads, part.steps, states)
+            if part.params:
+                self._update_group(group, part)
         return loss
 
     def _check_graph_capture(self) -> None:
@@ -196,15 +214,17 @@ class ElementwiseOptimizer(QuickStartOptimizer):
                 return
 
     # Named and called as in torch.optim, because torch.compile knows this method and does not trace into it.
-    def _init_group(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        steps: list[Tensor],
-        *states: list[Tensor],
-    ) -> bool:
-        """Append what has a gradient to the lists, with fresh states where there are none yet."""
+    def _init_group(self, group: dict[str, Any], *lists: list[Tensor]) -> bool:
+        """Append what has a gradient to the lists, with fresh states where there are none yet.
+
+        Args:
+            group: of parameters.
+            lists: parameters, gradients, step counts, and each state of the kernel.
+
+        Returns:
+            Whether a parameter is complex.
+        """
+        params, grads, steps, *states = lists
         params.extend([p for p in group["params"] if p.grad is not None])
         grads.extend([p.grad for p in params])  # type: ignore[misc]
         if any(map(attrgetter("is_sparse"), grads)):
@@ -228,103 +248,75 @@ class ElementwiseOptimizer(QuickStartOptimizer):
             device = param.device if group["capturable"] else torch.device("cpu")
             state["step"] = torch.zeros((), dtype=torch.float32, device=device)
 
-    def _update_group(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        steps: list[Tensor],
-        states: list[list[Tensor]],
-    ) -> None:
-        symbolic = torch.compiler.is_compiling() or group["capturable"]
-        if symbolic or group["differentiable"]:
-            if steps:
-                torch._foreach_add_(steps, 1.0)
-            rows = list(range(len(params)))
-            table = [self.scalars(group, _exact(step) if symbolic else step.item()) for step in steps]
-            table = table or [self.scalars(group, None)] * len(params)
-            if self.adapts_to_tensors(group):
-                table = self._adapted_table(group, params, grads, states, table, rows)
-            self._update_singly(group, params, grads, states, table, rows, rows)
-            return
-        original = group
-        if isinstance(group["lr"], Tensor):
-            group = {**group, "lr": group["lr"].item()}
-        table, rows = self._table(group, steps, len(params))
-        if self.adapts_to_tensors(group):
-            table = self._adapted_table(group, params, grads, states, table, rows)
-            table = [tuple(float(x) for x in row) for row in table]
-            rows = list(range(len(params)))
+    def _update_group(self, group: dict[str, Any], part: Part) -> None:
+        lazy = _is_symbolic(group) or group["differentiable"]
+        table, rows = self._table(group, part, lazy=lazy)
+        params, grads, _, states = part
         rest = list(range(len(params)))
-        if group["fused"] is not False and not group["foreach"] and (group["fused"] or group["foreach"] is None):
-            kernel = self.kernel_of(group)
+        if lazy:
+            self._update_singly(group, part, table, rows, rest)
+            return
+        kernel, maximize = self.kernel_of(group), group["maximize"]
+        if group["fused"] or (group["fused"] is None and group["foreach"] is None):
             memo = self.__dict__.setdefault("_memos", {}).setdefault(id(group["params"]), Memo())
-            options = {"maximize": group["maximize"], "keys": keys_of(group, params), "memo": memo}
-            rest = kernel.launch(params, grads, states, table, rows, **options)
+            keys = keys_of(group, params)
+            rest = kernel.launch(params, grads, states, table, rows, maximize=maximize, keys=keys, memo=memo)
             if kernel.failure is not None and group["fused"]:
                 message = f"fused=True but there is no compiled kernel: {kernel.failure}"
                 warnings.warn(message, RuntimeWarning, stacklevel=4)
-        if not rest:
-            advance_key(original)
-            return
-        if group["foreach"] is not False and not group["stochastic_rounding"]:
+        if rest and group["foreach"] is not False and not group["stochastic_rounding"]:
             plain = [i for i in rest if _is_plain(params[i]) and _is_plain(grads[i])]
-            update_in_blocks(
-                self.kernel_of(group), params, grads, states, table, rows, plain, maximize=group["maximize"]
-            )
-            done = set(plain)
-            rest = [i for i in rest if i not in done]
-        self._update_singly(group, params, grads, states, table, rows, rest)
-        advance_key(original)
+            update_in_blocks(kernel, params, grads, states, table, rows, plain, maximize=maximize)
+            rest = sorted(set(rest) - set(plain))
+        self._update_singly(group, part, table, rows, rest)
+        advance_key(group)
 
-    def _table(self, group: dict[str, Any], steps: list[Tensor], count: int) -> tuple[list[tuple[Any, ...]], list[int]]:
-        """Rows of scalars, one for each step count that occurs, and each parameter's row."""
-        if not steps:
-            return [self.scalars(group, None)], [0] * count
-        row_of: dict[float, int] = {}
-        counts = self.step_counter.advance(steps, compiled=group["fused"] is not False)
-        rows = [row_of.setdefault(step, len(row_of)) for step in counts]
-        return [self.scalars(group, step) for step in row_of], rows
+    def _table(self, group: dict[str, Any], part: Part, *, lazy: bool) -> tuple[list[tuple[Any, ...]], list[int]]:
+        """Rows of scalars, and each parameter's row, once the step counts have been advanced.
 
-    def _adapted_table(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        states: list[list[Any]],
-        table: list[tuple[Any, ...]],
-        rows: list[int],
-    ) -> list[tuple[Any, ...]]:
-        """A row of scalars for each parameter."""
-        signed = [-g for g in grads] if group["maximize"] else grads
-        return [
-            self.adapted(group, table[rows[i]], param, grad, [tensors[i] for tensors in states])
-            for i, (param, grad) in enumerate(zip(params, signed, strict=True))
-        ]
+        Args:
+            group: the hyperparameters.
+            part: the parameters.
+            lazy: leave scalars that are tensors as they are; otherwise they are read.
+        """
+        params, grads, steps, states = part
+        rows = list(range(len(params)))
+        if lazy:
+            if steps:
+                torch._foreach_add_(steps, 1.0)
+            symbolic = _is_symbolic(group)
+            table = [self.scalars(group, _exact(step) if symbolic else step.item()) for step in steps]
+            table = table or [self.scalars(group, None)] * len(params)
+        else:
+            if isinstance(group["lr"], Tensor):
+                group = {**group, "lr": group["lr"].item()}
+            counts: list[Any] = [None] * len(params)
+            if steps:
+                counts = self.step_counter.advance(steps, compiled=group["fused"] is not False)
+            row_of = {count: row for row, count in enumerate(dict.fromkeys(counts))}
+            table, rows = [self.scalars(group, count) for count in row_of], [row_of[count] for count in counts]
+        if self.adapts_to_tensors(group):
+            signed = [-g for g in grads] if group["maximize"] else grads
+            table = [
+                self.adapted(group, table[row], param, grad, [tensors[i] for tensors in states])
+                for i, (row, param, grad) in enumerate(zip(rows, params, signed, strict=True))
+            ]
+            table = table if lazy else [tuple(map(float, row)) for row in table]
+            rows = list(range(len(params)))
+        return table, rows
 
     def _update_singly(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        states: list[list[Tensor]],
-        table: list[tuple[Any, ...]],
-        rows: list[int],
-        indices: list[int],
+        self, group: dict[str, Any], part: Part, table: list[tuple[Any, ...]], rows: list[int], indices: list[int]
     ) -> None:
+        params, grads, _, states = part
         kernel = self.kernel_of(group)
         keys = None if torch.compiler.is_compiling() else keys_of(group, params)
         for i in indices:
             rounded = group["stochastic_rounding"] and params[i].dtype in HALF
             key = None if keys is None else keys[i]
-            kernel.apply(
-                params[i],
-                grads[i],
-                [tensors[i] for tensors in states],
-                table[rows[i]],
-                maximize=group["maximize"],
-                round_param=rounding_of(params[i], key) if rounded else None,
-            )
+            rounding = rounding_of(params[i], key) if rounded else None
+            here = [tensors[i] for tensors in states]
+            kernel.apply(params[i], grads[i], here, table[rows[i]], maximize=group["maximize"], round_param=rounding)
 
 
 def _as_real(tensors: list[Tensor]) -> list[Tensor]:
@@ -333,6 +325,11 @@ def _as_real(tensors: list[Tensor]) -> list[Tensor]:
 
 def _is_plain(t: Tensor) -> bool:
     return type(t) in (Tensor, torch.nn.Parameter) and t.layout is torch.strided
+
+
+def _is_symbolic(group: dict[str, Any]) -> bool:
+    """Whether nothing may be read from tensors: a step is traced, or will be captured in a graph."""
+    return torch.compiler.is_compiling() or group["capturable"]
 
 
 def _exact(step: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,23 @@ def check_betas(betas: Any, count: int = 2) -> None:
         raise ValueError(f"betas must be {('two', 'three')[count - 2]} numbers in [0, 1), got {betas!r}")
     for at, beta in enumerate(betas):
         check_number(f"betas[{at}]", beta, low=0.0, high=1.0, high_open=True)
+
+
+def warn_of_decay(group: Mapping[str, Any], remedy: str = "") -> None:
+    """Warn, for the caller of the caller, where the group's decay alone turns the sign of every parameter.
+
+    Args:
+        group: a parameter group whose ``lr`` and ``weight_decay`` have been checked.
+        remedy: what to do about it, as the end of the sentence.
+    """
+    product = check_lr(group["lr"]) * float(group["weight_decay"])
+    if product >= 1.0:
+        warnings.warn(
+            f"lr * weight_decay is {product:g}: from 1 on, the decay turns the sign of every parameter in each step"
+            f"{remedy}",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def arguments(scope: Mapping[str, Any], *but: str) -> dict[str, Any]:

@@ -113,20 +113,10 @@ class EXAdam(ElementwiseOptimizer):
             switches = {name: group[name] for name in ("cross_moments", "acceleration", "dynamic_lr")}
             size = size / step_factor(step, (beta1, beta2), **switches)
         cross = 1.0 if group["cross_moments"] else 0.0
-        return (
-            1.0 - lr * group["weight_decay"],
-            size,
-            beta1,
-            1.0 - beta1,
-            beta2,
-            1.0 - beta2,
-            1.0 / (1.0 - power1),
-            1.0 / (1.0 - power2),
-            cross * power1,
-            cross * power2,
-            eps,
-            1.0 if group["acceleration"] else 0.0,
-        )
+        rates = beta1, 1.0 - beta1, beta2, 1.0 - beta2
+        debias = 1.0 / (1.0 - power1), 1.0 / (1.0 - power2), cross * power1, cross * power2
+        acceleration = 1.0 if group["acceleration"] else 0.0
+        return 1.0 - lr * group["weight_decay"], size, *rates, *debias, eps, acceleration
 
 
 def step_growth(step: Any) -> Any:

@@ -18,9 +18,8 @@ from torch import Tensor
 
 from .base import Params
 from .checks import arguments
-from .galore import LowRankAdam
+from .galore import LowRankAdam, Move
 from .projection import Shard2d, channel_squares, limit_growth, norm_ratio, work_dtype
-from .projection.subspaces import Basis
 
 
 class Fira(LowRankAdam):
@@ -97,17 +96,8 @@ class Fira(LowRankAdam):
         if group["norm_growth"] is not None:
             state["norm"] = torch.zeros((), dtype=work_dtype(matrix), device=matrix.device)
 
-    def move(
-        self,
-        group: dict[str, Any],
-        matrix: Tensor,
-        grad: Tensor,
-        state: dict[str, Any],
-        space: Basis,
-        low: Tensor,
-        direction: Tensor,
-        lr: float,
-    ) -> None:
+    def move(self, group: dict[str, Any], matrix: Tensor, grad: Tensor, state: dict[str, Any], step: Move) -> None:
+        space, low, direction, lr = step
         kept = space.kept
         ours = group["scale"] if group["scaled_residual"] else 1.0
         squares, low_squares = channel_squares(grad, kept), channel_squares(low, kept)

@@ -13,7 +13,7 @@ of a decomposition keep all of them alive), the moments of bf16 weights are floa
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +23,22 @@ from .checks import arguments
 from .projection import Shard2d, adam_direction
 from .projection.ranks import RankedOptimizer
 from .projection.subspaces import Basis, basis_in, draw_basis
+
+
+class Move(NamedTuple):
+    """Adam's step in a subspace.
+
+    Attributes:
+        space: the subspace.
+        low: the gradient's coordinates there, their sign turned for ``maximize``.
+        direction: Adam's direction there.
+        lr: learning rate, bias correction included.
+    """
+
+    space: Basis
+    low: Tensor
+    direction: Tensor
+    lr: float
 
 
 class LowRankAdam(RankedOptimizer):
@@ -46,7 +62,7 @@ class LowRankAdam(RankedOptimizer):
             low = -low
         direction = adam_direction(low, state["exp_avg"], state["exp_avg_sq"], group["betas"], group["eps"])
         lr = group["lr"] * self.bias_correction(group, state["step"])
-        self.move(group, matrix, grad, state, space, low, direction, lr)
+        self.move(group, matrix, grad, state, Move(space, low, direction, lr))
         if group["weight_decay"]:
             matrix.mul_(1.0 - group["lr"] * group["weight_decay"])
 
@@ -63,30 +79,17 @@ class LowRankAdam(RankedOptimizer):
             self.init_moments(group, state, space.size(grad.shape), grad, shard)
         return space
 
-    def move(
-        self,
-        group: dict[str, Any],
-        matrix: Tensor,
-        grad: Tensor,
-        state: dict[str, Any],
-        space: Basis,
-        low: Tensor,
-        direction: Tensor,
-        lr: float,
-    ) -> None:
-        """Subtract ``lr`` times the update from the weights, in place.
+    def move(self, group: dict[str, Any], matrix: Tensor, grad: Tensor, state: dict[str, Any], step: Move) -> None:
+        """Subtract the learning rate times the update from the weights, in place.
 
         Args:
             group: the group's hyperparameters.
             matrix: this process's block of the weights.
             grad: of the gradient.
             state: the matrix's state.
-            space: the subspace.
-            low: the gradient's coordinates there, their sign turned for ``maximize``.
-            direction: Adam's direction there.
-            lr: learning rate, bias correction included.
+            step: what has been found in the subspace.
         """
-        space.add_up_(matrix, direction, -lr * group["scale"])
+        step.space.add_up_(matrix, step.direction, -step.lr * group["scale"])
 
 
 class GaLore(LowRankAdam):

@@ -11,7 +11,6 @@ of the authors' PyTorch code: decay first, then the step, then the momentum from
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 from optimand.core.validation import check_number
 
 from .base import ElementwiseOptimizer, Params
-from .checks import arguments, check_lr
+from .checks import arguments, warn_of_decay
 from .kernels import Kernel, like, maximum, sign
 
 
@@ -121,15 +120,7 @@ class Lion(ElementwiseOptimizer):
 
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
-        weight_decay = check_number("weight_decay", group["weight_decay"], low=0.0)
-        product = check_lr(group["lr"]) * weight_decay
-        if product >= 1.0:
-            warnings.warn(
-                f"lr * weight_decay is {product:g}: from 1 on, the decay turns the sign of "
-                "every parameter in each step",
-                UserWarning,
-                stacklevel=2,
-            )
+        warn_of_decay(group)
 
     def kernel_of(self, group: dict[str, Any]) -> Kernel:
         return self.cautious_kernel if group["cautious"] else self.kernel

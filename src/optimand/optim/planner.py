@@ -155,19 +155,17 @@ def _as_groups(groups: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _by_formula(method: str, groups: Sequence[Any], hyper: Mapping[str, Any], int8_weights: set[int]) -> dict[int, int]:
     listed = _as_groups(groups)
-    seen = [{**hyper, **g, "params": [_as_updated(p, int8_weights) for p in g["params"]]} for g in listed]
+
+    def as_updated(p: Tensor) -> Tensor:
+        # the optimizer sees 8-bit weights in float32
+        return torch.empty(p.shape, dtype=torch.float32, device="meta") if id(p) in int8_weights else p
+
+    seen = [{**hyper, **group, "params": list(map(as_updated, group["params"]))} for group in listed]
     return {
         id(p): count
         for group, counts in zip(listed, RULES[method](seen), strict=True)
         for p, count in zip(group["params"], counts, strict=True)
     }
-
-
-def _as_updated(p: Tensor, int8_weights: set[int]) -> Tensor:
-    """The parameter as the optimizer sees it: 8-bit weights are updated in float32."""
-    if id(p) in int8_weights:
-        return torch.empty(p.shape, dtype=torch.float32, device="meta")
-    return p
 
 
 def _by_trial(

@@ -74,8 +74,8 @@ def parameter_roles(
     heads = _heads(model, linears, include)
     inner = {path for path in linears if path not in heads and not _contains(path, exclude)}
     matched = {path for path in inner if _contains(path, include)}
-    attention = {path for path, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
-    attention = {path for path in attention if _contains(path, include) and not _contains(path, exclude)}
+    attentions = (path for path, m in model.named_modules() if isinstance(m, nn.MultiheadAttention))
+    attention = {path for path in attentions if _contains(path, include) and not _contains(path, exclude)}
     if include == MATRIX_NAMES:
         blocks = {block_path(path) for path in matched | attention} - {""}
         matched |= {path for path in inner if block_path(path) in blocks}

@@ -77,7 +77,6 @@ PLAIN = (
     "adam", "adamw", "sgd", "rmsprop", "adagrad", "lamb", "lars", "ademamix",
     "lion", "lion-cautious", "signum", "exadam", "lion-k",
 )  # fmt: skip
-_LOW_BIT = ("-8bit", "-4bit")
 
 
 def route_of(method: str) -> Route:
@@ -90,12 +89,9 @@ def route_of(method: str) -> Route:
     Raises:
         ValueError: an unknown method.
     """
-    plain = str(method)
-    for ending in _LOW_BIT:
-        plain = plain.removesuffix(ending)
     if method in ROUTES:
         return ROUTES[method]
-    if plain in PLAIN:
+    if str(method).removesuffix("-8bit").removesuffix("-4bit") in PLAIN:
         return Route()
     known = [*ROUTES, *PLAIN]
     raise ValueError(
@@ -206,12 +202,11 @@ def _groups(
         block = _block(place) if blocks else ""
         own: dict[str, Any] = dict(options) if place.role == "matrices" else {}
         changes = _swapped({**assumed, **options}, place) if place.transposed else {}
-        turned = bool(changes)
         own |= changes
         if blocks:
             own["block"] = block
-        name = place.role + ("-transposed" if turned else "")
-        key = (block, name, turned)
+        name = place.role + ("-transposed" if changes else "")
+        key = (block, name, bool(changes))
         if key not in found:
             found[key] = _Group(f"{block}.{name}" if block else name, place.role, [], own)
         found[key].members.append(place)

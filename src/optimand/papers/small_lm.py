@@ -60,13 +60,14 @@ def within(outcomes: Outcomes, *, method: str, baseline: str, share: float) -> F
     )
 
 
-def layer_state_bytes(build: Any) -> int:
-    """Bytes of state after a step on the matrices of a layer of LLaMA-60M."""
+def layer_state_bytes(build: Any, norms: int = 0) -> int:
+    """Bytes of state after a step on the matrices (and ``norms`` norm weights) of a layer of LLaMA-60M."""
     import torch
 
     from optimand.optim.memory import state_bytes
 
-    params = [torch.nn.Parameter(torch.zeros(shape)) for shape in [(512, 512)] * 4 + [(1376, 512)] * 2 + [(512, 1376)]]
+    shapes = [(512, 512)] * 4 + [(1376, 512)] * 2 + [(512, 1376)] + [(512,)] * norms
+    params = [torch.nn.Parameter(torch.zeros(shape)) for shape in shapes]
     for p in params:
         p.grad = torch.ones_like(p)
     optimizer = build(params)

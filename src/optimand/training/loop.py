@@ -112,20 +112,19 @@ class _Loop:
         device: torch.device,
     ) -> None:
         settings: Settings = problem.settings
-        self.problem, self.settings, self.objective = problem, settings, problem.objective
+        self.problem, self.method, self.hyper = problem, method, hyper
+        self.settings, self.objective = settings, problem.objective
         self.budget, self.recorder, self.device = budget, recorder, device
         self.data = problem.loaded.to(device)
         torch.manual_seed(seed.child("model").integer())
         self.model = problem.model().to(device).train()
         torch.manual_seed(seed.child("noise").integer())
-        self._rehearse(method, hyper, seed)
+        self._rehearse(seed)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self.memory_before = torch.cuda.memory_allocated(device) - tensor_bytes(self.model.parameters())
-        self.forward = self._forward(self.model)
-        self.optimizer: Any = build_optimizer(method, self.model, hyper)
-        closure = bool(method.options.get("closure"))
-        self.stepper = Stepper(self.model, self.forward, self.optimizer, self.objective, settings, closure=closure)
+        self.stepper = self._stepper(self.model)
+        self.optimizer: Any = self.stepper.optimizer
         self.base = base_learning_rates(self.optimizer.param_groups)
         self.sampler = self.data.sampler(settings.batch_size, seed.child("data").torch())
         self.step, self.high = 0, 0
@@ -134,36 +133,33 @@ class _Loop:
         self.stride = math.ceil(budget / POINTS)
         self.evaluate_at = {math.ceil(k * budget / settings.evaluations) for k in range(1, settings.evaluations + 1)}
 
-    def _forward(self, model: nn.Module) -> Forward:
-        return torch.compile(model) if self.settings.compile else model
+    def _stepper(self, model: nn.Module) -> Stepper:
+        forward: Forward = torch.compile(model) if self.settings.compile else model
+        optimizer, closure = build_optimizer(self.method, model, self.hyper), bool(self.method.options.get("closure"))
+        return Stepper(model, forward, optimizer, self.objective, self.settings, closure=closure)
 
-    def _rehearse(self, method: Method, hyper: Mapping[str, Any], seed: SeedTree) -> None:
+    def _rehearse(self, seed: SeedTree) -> None:
         """Two steps on a copy: compiled code is loaded before the clock runs, and memory is measured.
 
         Once in a process for each kind of run: neither depends on the seed or on the size of a number.
         """
-        key = self._kind(method, hyper)
+        shapes = [(tuple(p.shape), p.dtype) for p in self.model.parameters()]
+        kinds = {k: v != 0 if isinstance(v, float) else v for k, v in self.hyper.items()}
+        key = repr((self.problem.name, self.settings, shapes, self.method.name, self.method.origin, kinds))
         if key not in _rehearsed or self.settings.compile:
-            _rehearsed[key] = self._rehearsal(method, hyper, seed)
+            _rehearsed[key] = self._rehearsal(seed)
         self.recorder.cost(**_rehearsed[key])
 
-    def _kind(self, method: Method, hyper: Mapping[str, Any]) -> str:
-        shapes = [(tuple(p.shape), p.dtype) for p in self.model.parameters()]
-        kinds = {k: v != 0 if isinstance(v, float) else v for k, v in hyper.items()}
-        return repr((self.problem.name, self.settings, shapes, method.name, method.origin, kinds))
-
-    def _rehearsal(self, method: Method, hyper: Mapping[str, Any], seed: SeedTree) -> dict[str, float]:
+    def _rehearsal(self, seed: SeedTree) -> dict[str, float]:
         with torch.random.fork_rng(devices=_cuda_indices(self.device)):
             model = copy.deepcopy(self.model)
-            optimizer = build_optimizer(method, model, hyper)
-            closure = bool(method.options.get("closure"))
-            stepper = Stepper(model, self._forward(model), optimizer, self.objective, self.settings, closure=closure)
+            stepper = self._stepper(model)
             sampler = self.data.sampler(self.settings.batch_size, seed.child("rehearsal").torch())
             try:
                 stepper.step(sampler.next())
-                optimizer.zero_grad()
+                stepper.optimizer.zero_grad()
                 if self.device.type == "cpu":
-                    lasting = tensor_bytes([*model.parameters(), *model.buffers()]) + state_bytes(optimizer)
+                    lasting = tensor_bytes([*model.parameters(), *model.buffers()]) + state_bytes(stepper.optimizer)
                     batch = sampler.next()
                     peak = peak_allocation(functools.partial(stepper.step, batch))
                     return {"peak_memory_bytes": float(lasting + peak)}
@@ -249,7 +245,7 @@ class _Loop:
             if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
                 raise Diverged(self.step, f"parameter {name} is not finite")
         with self._evaluation_mode():
-            values = evaluate(self.model, self.forward, self.objective.metrics, self.data.batches(split))
+            values = evaluate(self.model, self.stepper.forward, self.objective.metrics, self.data.batches(split))
         for name, value in values.items():
             if not math.isfinite(value):
                 raise Diverged(self.step, f"{name} on {split} is {value}")

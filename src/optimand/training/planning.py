@@ -74,7 +74,8 @@ def memory(
     except (TypeError, ValueError) as error:
         raise OptimandError(str(error)) from error
     network = model_of(model, kind)
-    entries = [(text, *catalog.get_method(text, family="training")) for text in methods or _standard()]
+    standard = [name for name in STANDARD if name in catalog.methods("training")]
+    entries = [(text, *catalog.get_method(text, family="training")) for text in methods or standard]
     for name in given:
         if methods and not any(name in method.defaults for _, method, _ in entries):
             raise OptimandError(f"none of the methods has a {name}: {', '.join(methods)}")
@@ -192,11 +193,6 @@ def _made(source: Any, text: str) -> Any:
 def _unwrapped(make: Callable[[], Any]) -> Any:
     made = make()
     return made.model() if isinstance(made, TrainingProblem) else made
-
-
-def _standard() -> list[str]:
-    known = catalog.methods("training")
-    return [name for name in STANDARD if name in known]
 
 
 def _plain(plan: MemoryPlan) -> dict[str, Any]:

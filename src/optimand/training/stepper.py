@@ -80,11 +80,8 @@ class Stepper:
         return loss
 
     def _backward(self, batch: Batch, share: float) -> Tensor:
-        if self.amp is None:
+        with self.autocast():
             loss = self.loss(self.forward, batch)
-        else:
-            with self.autocast():
-                loss = self.loss(self.forward, batch)
         if share != 1.0:
             loss = loss * share
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()

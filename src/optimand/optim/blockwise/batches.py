@@ -61,10 +61,8 @@ def collect(
     if not is_eager() or not params or not states:
         return {}, list(range(len(params)))
     lists = [params, grads, *(list(map(part, qs)) for qs in states for part in (_CODES, _SCALE))]
-    if memo is not None and memo.lists:
-        known = memo.batch(lists)
-        if known is not None:
-            return {memo.key: known}, []
+    if memo is not None and (known := memo.batch(lists)) is not None:
+        return {memo.key: known}, []
     batches: dict[Layout, Batch] = {}
     rest: list[int] = []
     for i, (p, g, *qs) in enumerate(zip(params, grads, *states, strict=True)):

@@ -6,7 +6,7 @@ Both serve ordinary CPU tensors of 32 or 16 bits and give the bits of the torch 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -187,11 +187,8 @@ class Call:
     def step(self, kernel: Kernel) -> bool:
         """Run a step; False if there is no compiled code for it."""
         rule = _rules().get(kernel.update) if not kernel.functions else None
-        if (
-            rule is not None
-            and len(self.table[0]) == 1 + len(kernel.scalars)
-            and self.run_native("step", {"rule": rule})
-        ):
+        fits = len(self.table[0]) == 1 + len(kernel.scalars)
+        if rule is not None and fits and self.run_native("step", {"rule": rule}):
             return True
         forms = [(name, signed_scale) for name, _, signed_scale in self.layout.states]
         dtypes = DTYPES[self.layout.param], DTYPES[self.layout.grad]
@@ -201,11 +198,7 @@ class Call:
         if code is None:
             return False
         addresses = list(map(_address, [*self.chunks, self.rows, self.table, self.keys, *self.lists, self.flags]))
-        run_pieces(
-            lambda begin, end: loops.run(code, addresses, forms, self.block, begin, end),
-            len(self.chunks[0]),
-            sum(self.batch.numels),
-        )
+        self._run_chunks(lambda begin, end: loops.run(code, addresses, forms, self.block, begin, end))
         return True
 
     def run_native(self, operation: str, values: dict[str, int] | None = None) -> bool:
@@ -243,12 +236,11 @@ class Call:
         )
         if not library.run(level, operation, job, 0, 0):
             return False
-        run_pieces(
-            lambda begin, end: library.run(level, operation, job, begin, end),
-            len(self.chunks[0]),
-            sum(self.batch.numels),
-        )
+        self._run_chunks(lambda begin, end: library.run(level, operation, job, begin, end))
         return True
+
+    def _run_chunks(self, call: Callable[[int, int], object]) -> None:
+        run_pieces(call, len(self.chunks[0]), sum(self.batch.numels))
 
 
 def _address(array: np.ndarray) -> int:

@@ -104,15 +104,9 @@ class QuantizedKernel:
             rest = compiled.launch(self.kernel, params, grads, states, table, rows, **options)
         flags = []
         for i in rest:
-            flag = self.apply(
-                params[i],
-                grads[i],
-                [tensors[i] for tensors in states],
-                table[0 if rows is None else rows[i]],
-                maximize=maximize,
-                key=None if keys is None else keys[i],
-            )
-            flags.append((i, flag))
+            here, row = [tensors[i] for tensors in states], table[0 if rows is None else rows[i]]
+            key = None if keys is None else keys[i]
+            flags.append((i, self.apply(params[i], grads[i], here, row, maximize=maximize, key=key)))
         if skipped is not None and flags:
             skipped += _raised(flags)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..projection import Shard2d, local_of, read, work_dtype, write
 from ..projection.buffers import pack
 from ..projection.selection import draw_subset, entries_within, entry_limit, subset_size
+from ..projection.sharding import distributed
 from ..projection.subspaces import SIDE_NAMES, Basis, Coordinates, Entries, basis_in, carry, draw_basis
 from .rules import STATE_FULL
 
@@ -167,7 +168,7 @@ def _buffer(group: dict[str, Any], name: str, space: Any, matrix: Tensor, shard:
     if shard.whole or isinstance(space, Basis):
         buffer = pack(size, matrix, dtype, unsigned=unsigned)
         return shard.wrap(buffer, space.kept) if isinstance(space, Basis) and torch.is_tensor(buffer) else buffer
-    from torch.distributed.tensor import DTensor, Replicate, Shard
+    from torch.distributed.tensor import Replicate, Shard
 
     placements: Any = list(shard.like.placements)
     parts = [math.prod(torch.distributed.get_world_size(g) for g in groups) for groups in shard.groups]
@@ -184,8 +185,7 @@ def _buffer(group: dict[str, Any], name: str, space: Any, matrix: Tensor, shard:
         whole[dim] = size[dim] * parts[dim]
     buffer = pack(size, matrix, dtype, unsigned=unsigned)
     if torch.is_tensor(buffer):
-        stride, mesh = torch.empty(whole, device="meta").stride(), shard.like.device_mesh
-        return DTensor.from_local(buffer, mesh, placements, run_check=False, shape=torch.Size(whole), stride=stride)
+        return distributed(buffer, shard.like.device_mesh, placements, whole)
     if not alike:
         raise ValueError(
             f"state_dtype='8bit' with subspace={group['subspace']!r} needs whole matrices, got a DTensor split as "
@@ -202,15 +202,12 @@ def load(buffer: Any, space: Any, matrix: Tensor) -> Tensor:
 def store(buffer: Any, space: Any, matrix: Tensor, values: Tensor) -> None:
     """Put back what :func:`load` gave and a step has changed."""
     if isinstance(buffer, Tensor):
-        part = _used(local_of(buffer), space, matrix)
-        if part.data_ptr() != values.data_ptr():
-            part.copy_(values)
-    elif tuple(buffer.shape) == tuple(values.shape):
-        write(buffer, values)
-    else:
+        buffer = _used(local_of(buffer), space, matrix)
+    elif tuple(buffer.shape) != tuple(values.shape):
         whole = values.new_zeros(buffer.shape)
         _used(whole, space, matrix).copy_(values)
-        write(buffer, whole)
+        values = whole
+    write(buffer, values)
 
 
 def _used(values: Tensor, space: Any, matrix: Tensor) -> Tensor:

@@ -92,8 +92,8 @@ class QuantizedLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self._take(nn.Linear(in_features, out_features, bias, device=device, dtype=dtype), group_size, seed)
-        self.stochastic_round = stochastic_round
+        linear = nn.Linear(in_features, out_features, bias, device=device, dtype=dtype)
+        self._take(linear, group_size, stochastic_round, seed)
 
     @classmethod
     def from_linear(
@@ -109,13 +109,12 @@ class QuantizedLinear(nn.Module):
         """
         layer = cls.__new__(cls)
         nn.Module.__init__(layer)
-        layer._take(linear, group_size, seed)
-        layer.stochastic_round = stochastic_round
+        layer._take(linear, group_size, stochastic_round, seed)
         return layer.train(linear.training)
 
-    def _take(self, linear: nn.Linear, group_size: int, seed: int) -> None:
+    def _take(self, linear: nn.Linear, group_size: int, stochastic_round: bool, seed: int) -> None:
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.group_size = check_int("group_size", group_size, low=1)
+        self.group_size, self.stochastic_round = check_int("group_size", group_size, low=1), stochastic_round
         self.weight = _placeholder(linear.weight, linear.weight.requires_grad)
         self.bias = linear.bias
         values = quantize_int8(linear.weight, group_size)

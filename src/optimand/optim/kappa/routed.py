@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +16,11 @@ from .combinators import Scaled, as_kappa
 from .elementwise import L1, DeadZone
 from .matrix import Nuclear
 from .norms import L2, GroupL2
+
+
+def _of_its_kappa(name: str) -> Callable[..., Any]:
+    """The method of this name of the kappa that a tensor's shape leads to."""
+    return lambda self, x, *args: getattr(self.resolve(x), name)(x, *args)
 
 
 class Routed(Kappa):
@@ -70,23 +76,9 @@ class Routed(Kappa):
     def check(self, m: Tensor) -> None:
         self.resolve(m).check(m)
 
-    def _value(self, m: Tensor) -> Tensor:
-        return self.resolve(m)._value(m)
-
-    def _grad(self, m: Tensor) -> Tensor:
-        return self.resolve(m)._grad(m)
-
-    def _conj(self, z: Tensor) -> Tensor:
-        return self.resolve(z)._conj(z)
-
-    def _conj_grad(self, z: Tensor) -> Tensor:
-        return self.resolve(z)._conj_grad(z)
-
-    def _dist(self, z: Tensor) -> Tensor:
-        return self.resolve(z)._dist(z)
-
-    def _project(self, x: Tensor, radius: float) -> Tensor:
-        return self.resolve(x)._project(x, radius)
+    _value, _grad, _conj, _conj_grad, _dist, _project = map(  # type: ignore[assignment]
+        _of_its_kappa, ("_value", "_grad", "_conj", "_conj_grad", "_dist", "_project")
+    )
 
 
 def entry_size(kappa: Kappa, shape: torch.Size) -> float:

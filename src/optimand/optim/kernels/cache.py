@@ -52,15 +52,8 @@ class LoadedCode:
         if not address:
             raise RuntimeError(f"compiled kernel lacks its entry point {symbol!r}")
         # Numba's calling convention: a slot for the return value, a slot for an exception, the arguments.
-        prototype = ctypes.CFUNCTYPE(
-            ctypes.c_int32,
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_int64,
-            *[ctypes.c_void_p] * pointers,
-        )
-        self._function = prototype(address)
+        arguments = [*[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * pointers]
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *arguments)(address)
 
     def __call__(self, begin: int, end: int, *pointers: int) -> None:
         slots = (ctypes.c_int64 * 2)()
@@ -73,9 +66,7 @@ class LoadedCode:
 def _engine_of(code: bytes) -> Any:
     import llvmlite.binding as llvm
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())  # which has LLVM initialized
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine
@@ -99,12 +90,5 @@ def processor() -> str:
 
     import llvmlite.binding as llvm
 
-    return "|".join(
-        [
-            llvm.get_default_triple(),
-            llvm.get_host_cpu_name(),
-            llvm.get_host_cpu_features().flatten(),
-            importlib.metadata.version("llvmlite"),
-            importlib.metadata.version("numba"),
-        ]
-    )
+    machine = llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    return "|".join([*machine, *map(importlib.metadata.version, ("llvmlite", "numba"))])

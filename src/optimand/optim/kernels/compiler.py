@@ -198,8 +198,6 @@ def _rounding_functions() -> dict[str, Callable[..., Any]]:
 
 def _scalar_functions() -> dict[str, Any]:
     """The scalar twins of :mod:`elementwise`, compiled, by name."""
-    import math
-
     import numba
     import numpy as np
     from numba.extending import overload

@@ -91,10 +91,8 @@ def collect(
     if not is_eager():
         return {}, list(range(len(params)))
     lists = [params, grads, *states]
-    if memo is not None and memo.lists:
-        known = memo.batch(lists, stochastic)
-        if known is not None:
-            return {memo.key: known}, []
+    if memo is not None and (known := memo.batch(lists, stochastic)) is not None:
+        return {memo.key: known}, []
     keys = list(zip(*(map(attrgetter("dtype"), ts) for ts in lists), strict=True))
     buckets: dict[tuple[torch.dtype, ...], list[int]] = {key: [] for key in set(keys)}
     for i, key in enumerate(keys):

@@ -132,13 +132,15 @@ class Kernel:
             return rest
         sign = -1.0 if maximize else 1.0
         scalars = np.array([(sign, *row) for row in table], dtype=np.float64)
-        rows = [0] * len(params) if rows is None else rows
         for variant, batch in batches.items():
-            call = self.compiled(variant)
+            call, chunks = self.compiled(variant), chunk_table(tuple(batch.numels))
             if call is None:
                 rest.extend(batch.indices)
-                continue
-            self._run(call, batch, scalars, rows, keys)
+            elif len(chunks[0]):
+                row = np.zeros(len(batch.indices), np.int64)
+                if rows is not None and len(scalars) > 1:
+                    row[:] = [rows[i] for i in batch.indices]
+                run_compiled(call, batch, chunks, row, scalars, keys)
         return sorted(rest)
 
     def run_batch(self, dtypes: tuple[str, ...], batch: Batch) -> bool:
@@ -146,23 +148,9 @@ class Kernel:
         call = self.compiled(Variant(dtypes))
         if call is None:
             return False
-        self._run(call, batch, np.ones((1, 1)), [0], None)
+        row = np.zeros(len(batch.indices), np.int64)
+        run_compiled(call, batch, chunk_table(tuple(batch.numels)), row, np.ones((1, 1)), None)
         return True
-
-    def _run(
-        self,
-        call: Any,
-        batch: Batch,
-        scalars: np.ndarray,
-        rows: Sequence[int],
-        keys: Sequence[int] | None,
-    ) -> None:
-        n = len(batch.indices)
-        chunks = chunk_table(tuple(batch.numels))
-        if not len(chunks[0]):
-            return
-        row = np.zeros(n, np.int64) if len(scalars) == 1 else np.array([rows[i] for i in batch.indices], np.int64)
-        run_compiled(call, batch, chunks, row, scalars, keys)
 
     def apply(
         self,

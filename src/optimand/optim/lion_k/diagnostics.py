@@ -28,7 +28,7 @@ class Diagnostics(ElementwiseOptimizer):
         Args:
             loss: f at the current parameters.
         """
-        total = _number(loss)
+        total = float(loss.detach() if isinstance(loss, Tensor) else loss)
         for group, kappa, x, _, _ in self._blocks():
             total += float(regularizer(kappa, x, float(group["weight_decay"]), _tolerance(group, x)))
         return total
@@ -104,7 +104,3 @@ def _tolerance(group: dict[str, Any], x: Tensor) -> float:
     unit = max(torch.finfo(p.dtype).eps for p in group["params"])
     rate = float(group["lr"]) * float(group["weight_decay"])
     return unit * math.sqrt(max(x.numel(), 1)) * (100 + (1 / rate if rate else 0.0))
-
-
-def _number(loss: float | Tensor) -> float:
-    return float(loss.detach()) if isinstance(loss, Tensor) else float(loss)

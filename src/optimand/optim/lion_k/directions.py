@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..base import Part
 from ..kappa import L2, GroupL2, Kappa, get_kappa
 from ..kernels.gather import arithmetic_dtype
 from ..stochastic import HALF, keys_of, rounding_of
@@ -80,15 +81,9 @@ def config_of(kappa: Kappa) -> dict[str, Any]:
     return config if known else {"name": "unregistered", "function": f"{type(kappa).__module__}.{kappa!r}"}
 
 
-def update_by_norms(
-    group: dict[str, Any],
-    kappa: L2 | GroupL2,
-    params: list[Tensor],
-    grads: list[Tensor],
-    exp_avgs: list[Tensor],
-    factors: list[float],
-) -> list[int]:
+def update_by_norms(group: dict[str, Any], kappa: L2 | GroupL2, part: Part, factors: list[float]) -> list[int]:
     """Compiled steps for l2 of tensors and of rows; returns the indices left undone."""
+    params, grads, _, (exp_avgs,) = part
     group = {**group, "lr": float(group["lr"])}
     maximize, keys = group["maximize"], keys_of(group, params)
     everything = list(range(len(params)))
@@ -107,15 +102,10 @@ def update_by_norms(
 
 
 def update_by_tensors(
-    group: dict[str, Any],
-    kappa: Kappa,
-    params: list[Tensor],
-    grads: list[Tensor],
-    exp_avgs: list[Tensor],
-    factors: list[float],
-    indices: Sequence[int],
+    group: dict[str, Any], kappa: Kappa, part: Part, factors: list[float], indices: Sequence[int]
 ) -> None:
     """Steps of any kappa by torch operations, on any device and under any tracer."""
+    params, grads, _, (exp_avgs,) = part
     step, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, _ = scalars(group, 1.0, 1.0)
     averaged: list[Tensor] = []
     for i in indices:

@@ -61,8 +61,7 @@ def regularizer(kappa: Kappa, x: Tensor, weight_decay: float, tol: float | None 
 
 def kkt_score(kappa: Kappa, x: Tensor, grad: Tensor, weight_decay: float, tol: float | None = None) -> Tensor:
     """K(-g) + K*(lambda x) + lambda <x, g>: at least 0, and 0 exactly at the solutions of the constrained problem."""
-    pairing = weight_decay * (x * grad).sum() if weight_decay else 0.0
-    return kappa.value(-grad) + kappa.conj(weight_decay * x, tol) + pairing
+    return fenchel_young_gap(kappa, x, -grad, weight_decay, tol)
 
 
 def lyapunov_weight(lr: float, beta1: float, beta2: float, weight_decay: float, implicit: bool = True) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from ..kernels import Kernel, compiler
-from ..kernels.compiler import HALF, Variant
+from ..kernels.compiler import Variant, load_expression
 from ..kernels.gather import collect
 from ..kernels.kernel import chunk_table, run_compiled
 from .kernels import KERNELS, SCALARS
@@ -45,7 +45,7 @@ def row_source(variant: Variant) -> str:
     _, g, m = variant.dtypes
     source = compiler.driver_source(1, len(SCALARS), variant)
     loop = "        for i in range(start, stop):\n"
-    element = f"a2 * {_load('s0', m)} + a3 * (factor * {_load('g', g)})"
+    element = f"a2 * {load_expression('s0', m)} + a3 * (factor * {load_expression('g', g)})"
     lines = [
         f"        if stop - start < {BLOCK}:",
         *("    " + line for line in _few_lines(element)),
@@ -66,7 +66,7 @@ def norm_source(variant: Variant) -> str:
     of chunks is ``rows[0]``.
     """
     m, g = variant.dtypes
-    element = f"a2 * {_load('s0', m)} + a3 * (factor * {_load('g', g)})"
+    element = f"a2 * {load_expression('s0', m)} + a3 * (factor * {load_expression('g', g)})"
     lines = [
         "def driver(begin, end, tensors, offsets, lengths, rows, table, keys, m_list, g_list):",
         "    factor = arithmetic(table[0])",
@@ -85,10 +85,6 @@ def norm_source(variant: Variant) -> str:
         f"        table[{HEAD} + rows[0] * {LANES} + chunk] = norm",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _load(name: str, dtype: str) -> str:
-    return f"arithmetic({dtype}_to_float32({name}[i]))" if dtype in HALF else f"arithmetic({name}[i])"
 
 
 def _lane_lines(element: str) -> list[str]:

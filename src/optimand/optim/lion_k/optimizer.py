@@ -11,17 +11,16 @@ Lion, the state ``exp_avg`` averages gradients; the paper's momentum is its nega
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from optimand.core.validation import check_choice, check_number
+from optimand.core.validation import check_choice
 
-from ..base import Params
-from ..checks import arguments
+from ..base import Params, Part
+from ..checks import arguments, warn_of_decay
 from ..kappa import L1, L2, GroupL2, Kappa, Routed, Scaled
 from ..kernels import Kernel
 from ..stochastic import advance_key
@@ -107,14 +106,8 @@ class LionK(Diagnostics):
     def check_group(self, group: dict[str, Any]) -> None:
         super().check_group(group)
         check_choice("decay", group["decay"], ("explicit", "implicit"))
-        product = float(group["lr"]) * check_number("weight_decay", group["weight_decay"], low=0.0)
-        if product >= 1.0 and group["decay"] == "explicit":
-            warnings.warn(
-                f"lr * weight_decay is {product:g}: from 1 on, the decay turns the sign of every parameter in each "
-                "step; lower it or take decay='implicit'",
-                UserWarning,
-                stacklevel=2,
-            )
+        if group["decay"] == "explicit":
+            warn_of_decay(group, "; lower it or take decay='implicit'")
 
     def _check_shapes(self, group: dict[str, Any]) -> None:
         kappa, params = group["kappa"], group["params"]
@@ -158,18 +151,11 @@ class LionK(Diagnostics):
         kappa, factor = unscale(group["kappa"])
         return scalars(group, factor, (formula_of(kappa) or ("", 1.0))[1])
 
-    def _update_group(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        steps: list[Tensor],
-        states: list[list[Tensor]],
-    ) -> None:
+    def _update_group(self, group: dict[str, Any], part: Part) -> None:
         if not isinstance(group["kappa"], Routed):
-            self._update_kind(group, params, grads, states[0], [unscale(group["kappa"])[1]] * len(params))
+            self._update_kind(group, part, [unscale(group["kappa"])[1]] * len(part.params))
             return
-        plans = [unscale(group["kappa"].resolve(p)) for p in params]
+        plans = [unscale(group["kappa"].resolve(p)) for p in part.params]
         # Found by identity, which torch.compile can follow, and not by hash, which it cannot.
         kinds: list[Kappa] = []
         for kappa, _ in plans:
@@ -177,31 +163,23 @@ class LionK(Diagnostics):
                 kinds.append(kappa)
         for kappa in kinds:
             indices = [i for i in range(len(plans)) if plans[i][0] is kappa]
-            some_params, some_grads, some_states = ([ts[i] for i in indices] for ts in (params, grads, states[0]))
             factors = [plans[i][1] for i in indices]
-            part = {**group, "kappa": kappa if factors[0] == 1 else Scaled(kappa, factors[0])}
-            self._update_kind(part, some_params, some_grads, some_states, factors)
-            if "rounding_key" in part:
-                group["rounding_key"] = part["rounding_key"]
+            alone = {**group, "kappa": kappa if factors[0] == 1 else Scaled(kappa, factors[0])}
+            self._update_kind(alone, part.take(indices), factors)
+            if "rounding_key" in alone:
+                group["rounding_key"] = alone["rounding_key"]
 
-    def _update_kind(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        exp_avgs: list[Tensor],
-        factors: list[float],
-    ) -> None:
+    def _update_kind(self, group: dict[str, Any], part: Part, factors: list[float]) -> None:
         """A step with one kappa, of which each tensor has its own factor unless it is element-wise."""
         kappa = unscale(group["kappa"])[0]
         if formula_of(kappa) is not None:
-            super()._update_group(group, params, grads, [], [exp_avgs])
+            super()._update_group(group, part)
             return
-        rest = list(range(len(params)))
+        rest = list(range(len(part.params)))
         compiled = group["fused"] or (group["fused"] is None and group["foreach"] is None)
         traced = torch.compiler.is_compiling() or group["capturable"] or group["differentiable"]
         if compiled and not traced and isinstance(kappa, L2 | GroupL2):
-            rest = update_by_norms(group, kappa, params, grads, exp_avgs, factors)
+            rest = update_by_norms(group, kappa, part, factors)
         if rest:
-            update_by_tensors(group, kappa, params, grads, exp_avgs, factors, rest)
+            update_by_tensors(group, kappa, part, factors, rest)
         advance_key(group)

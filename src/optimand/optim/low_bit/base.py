@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from optimand.core.validation import check_choice, check_int, suggest
-from optimand.optim.base import ElementwiseOptimizer, Params, _exact
+from optimand.optim.base import ElementwiseOptimizer, Params, Part, _is_symbolic
 from optimand.optim.blockwise import QuantizedTensor
 from optimand.optim.blockwise.kernel import quantized_kernel
 from optimand.optim.kernels.gather import Memo
@@ -182,34 +182,23 @@ class LowBitOptimizer(ElementwiseOptimizer):
             )
         return loss
 
-    def _update_group(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        steps: list[Tensor],
-        states: list[list[Any]],
-    ) -> None:
-        symbolic = torch.compiler.is_compiling() or group["capturable"]
+    def _update_group(self, group: dict[str, Any], part: Part) -> None:
         if group["percentile_clipping"] < 100:
-            grads = self._clipped(group, params, grads, steps)
-        low = [i for i, state in enumerate(states[0]) if isinstance(state, QuantizedTensor)]
-        full = [i for i, state in enumerate(states[0]) if not isinstance(state, QuantizedTensor)]
+            part = part._replace(grads=self._clipped(group, part))
+        quantized = [isinstance(state, QuantizedTensor) for state in part.states[0]]
+        low = [i for i, here in enumerate(quantized) if here]
+        full = [i for i, here in enumerate(quantized) if not here]
         if low:
-            p, g, t, *quantized = [[values[i] for i in low] for values in (params, grads, steps, *states)]
-            self._update_quantized(group, p, g, t, quantized, symbolic)
+            self._update_quantized(group, part.take(low))
         if full:
-            p, g, t, *plain = [[values[i] for i in full] for values in (params, grads, steps, *states)]
-            super()._update_group(group, p, g, t, plain)
-        elif not symbolic:
+            super()._update_group(group, part.take(full))
+        elif not _is_symbolic(group):
             advance_key(group)
 
-    def _clipped(
-        self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], steps: list[Tensor]
-    ) -> list[Tensor]:
+    def _clipped(self, group: dict[str, Any], part: Part) -> list[Tensor]:
         """The gradients scaled down where they are long, not rounded to 16 bits."""
         found = []
-        for p, g, step in zip(params, grads, steps, strict=True):
+        for p, g, step in zip(*part[:3], strict=True):
             state = self.state[p]
             if HISTORY not in state:
                 state[HISTORY] = new_history(local_of(p).device)
@@ -218,29 +207,11 @@ class LowBitOptimizer(ElementwiseOptimizer):
             found.append(g.to(torch.promote_types(g.dtype, torch.float32)) * factor)
         return found
 
-    def _update_quantized(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        steps: list[Tensor],
-        states: list[list[QuantizedTensor]],
-        symbolic: bool,
-    ) -> None:
+    def _update_quantized(self, group: dict[str, Any], part: Part) -> None:
+        params, grads, _, states = part
         keys = None if torch.compiler.is_compiling() else keys_of(group, params)
-        rows = list(range(len(params)))
-        if symbolic:
-            torch._foreach_add_(steps, 1.0)
-            table = [self.scalars(group, _exact(step)) for step in steps]
-        else:
-            if isinstance(group["lr"], Tensor):
-                group = {**group, "lr": group["lr"].item()}
-            table, rows = self._table(group, steps, len(params))
-        if self.adapts_to_tensors(group):
-            table = self._adapted_table(group, params, grads, states, table, rows)
-            rows = list(range(len(params)))
-            if not symbolic:
-                table = [tuple(float(x) for x in row) for row in table]
+        symbolic = _is_symbolic(group)
+        table, rows = self._table(group, part, lazy=symbolic)
         here = [local_of(p) for p in params]
         grads = [local_as(g, p) for g, p in zip(grads, params, strict=True)]
         kernel, maximize = quantized_kernel(self.kernel_of(group)), group["maximize"]

@@ -14,7 +14,7 @@ from torch import Tensor
 from optimand.core.validation import check_choice, check_int
 from optimand.optim.blockwise import QuantizedTensor
 from optimand.optim.blockwise.codec import check_block_size
-from optimand.optim.projection.sharding import local_as, local_of
+from optimand.optim.projection.sharding import distributed, local_as, local_of
 
 SETTINGS = ("optim_bits", "block_size", "min_8bit_size", "signed_scale", "second_moment")
 # States that are never negative: they have maps without signs.
@@ -126,10 +126,7 @@ def restored(value: Any, settings: Mapping[str, Any], name: str, param: Tensor, 
     """
     if isinstance(value, Mapping):
         value = QuantizedTensor.from_state_dict(dict(value)).to(local_of(param).device)
-    if isinstance(value, QuantizedTensor):
-        dense = None
-    else:
-        dense = values_here(value, name, param)
+    dense = None if isinstance(value, QuantizedTensor) else values_here(value, name, param)
     if not quantizes(settings, param):
         full = value.dequantize() if dense is None else dense
         copy = torch.empty_like(local_of(param), dtype=dtype).copy_(full)
@@ -160,13 +157,5 @@ def values_here(value: Tensor, name: str, param: Tensor) -> Tensor:
 
 def sharded_like(param: Tensor, values: Tensor) -> Tensor:
     """This process's ``values`` as a DTensor with the layout of ``param``."""
-    from torch.distributed.tensor import DTensor
-
-    return DTensor.from_local(  # type: ignore[no-any-return]
-        values,
-        param.device_mesh,  # type: ignore[attr-defined]
-        param.placements,  # type: ignore[attr-defined]
-        run_check=False,
-        shape=param.shape,
-        stride=param.stride(),
-    )
+    like: Any = param
+    return distributed(values, like.device_mesh, like.placements, like.shape, like.stride())  # type: ignore[no-any-return]

@@ -16,16 +16,12 @@ from optimand.core.space import Choice, Dimension, Float
 from ..base import Params
 from ..exadam import EXAdam
 from ..lion import Lion
+from ..lion_k.presets import SIGN_SPACE
 
 LION_PAPER = "symbolic-discovery-lion"
 EXADAM_PAPER = "exadam"
 
 ADAM_SPACE: dict[str, Dimension] = {"lr": Float(1e-4, 1e-1, log=True), "weight_decay": Float(1e-4, 1.0, log=True)}
-LION_SPACE: dict[str, Dimension] = {
-    "lr": Float(1e-5, 1e-2, log=True),
-    "weight_decay": Float(1e-3, 10.0, log=True),
-    "betas": Choice((0.9, 0.99), (0.95, 0.98)),
-}
 EXADAM_SPACE: dict[str, Dimension] = {"lr": Float(3e-5, 3e-2, log=True), "weight_decay": Float(1e-4, 1.0, log=True)}
 
 method(
@@ -48,11 +44,11 @@ method(
     summary="Stochastic gradient descent with momentum, torch's own",
 )(torch.optim.SGD)
 
-method("lion", family="training", space=LION_SPACE, paper=LION_PAPER)(Lion)
+method("lion", family="training", space=SIGN_SPACE, paper=LION_PAPER)(Lion)
 method(
     "lion-cautious",
     family="training",
-    space=LION_SPACE,
+    space=SIGN_SPACE,
     paper=LION_PAPER,
     fixed={"cautious": True},
     summary="Lion that moves only coordinates whose update agrees with the gradient (arXiv 2411.16085)",

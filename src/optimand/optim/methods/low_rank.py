@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from optimand.core.catalog import method
@@ -22,19 +21,9 @@ _QUARTER: dict[str, Any] = {"rank": None, "oversize": "clamp"}
 _DESCENDING: dict[str, Any] = {"block_order": "descending"}  # as in the authors' scripts
 
 
-def _register(
-    name: str,
-    build: Callable[..., Any],
-    space: dict[str, Dimension],
-    summary: str,
-    *,
-    routing: str,
-    paper: str | None = None,
-    defaults: dict[str, Any] | None = None,
-    fixed: dict[str, Any] | None = None,
-) -> None:
-    facts = {"paper": paper, "summary": summary, "options": {"routing": routing}}
-    method(name, family="training", space=space, defaults=defaults, fixed=fixed, **facts)(build)  # type: ignore[arg-type]
+def _register(name: str, build: Any, space: dict[str, Dimension], summary: str, *, routing: str, **facts: Any) -> None:
+    options = {"routing": routing}
+    method(name, family="training", space=space, summary=summary, options=options, **facts)(build)
 
 
 _register(

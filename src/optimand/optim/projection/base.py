@@ -181,16 +181,9 @@ class MatrixOptimizer(ElementwiseOptimizer):
         lr, betas, eps, weight_decay = (group[name] for name in ("lr", "betas", "eps", "weight_decay"))
         return adam_scalars(lr, betas, eps, weight_decay, step, correct_bias=group.get("correct_bias", True))
 
-    def _init_group(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        steps: list[Tensor],
-        *states: list[Tensor],
-    ) -> bool:
+    def _init_group(self, group: dict[str, Any], *lists: list[Tensor]) -> bool:
         plain = [p for p in group["params"] if not self.is_matrix(group, p)]
-        return super()._init_group({**group, "params": plain}, params, grads, steps, *states)
+        return super()._init_group({**group, "params": plain}, *lists)
 
     @grad_only_if_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -211,10 +204,6 @@ class MatrixOptimizer(ElementwiseOptimizer):
     @_disable_dynamo
     def _step(self, closure: Callable[[], Any] | None) -> Any:
         loss = super().step(closure)
-        self._step_matrices()
-        return loss
-
-    def _step_matrices(self) -> None:
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None and self.is_matrix(group, p)]
             if not params:
@@ -231,6 +220,7 @@ class MatrixOptimizer(ElementwiseOptimizer):
             shown = {**group, "lr": float(group["lr"])}
             self.update_matrices(shown, params, grads, states)
             group.update((name, value) for name, value in shown.items() if name != "lr")
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """The state in tensors, numbers and strings only, safe to load with ``weights_only=True``.

@@ -6,6 +6,7 @@ sum must run; :class:`Shard2d` says both, and for a whole matrix does nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,13 +54,7 @@ class Shard2d:
         """The whole matrix, gathered from every process's block (``local`` here)."""
         if self.like is None:
             return local
-        from torch.distributed.tensor import DTensor
-
-        like, shape = self.like, torch.Size(self.shape)
-        stride = (self.shape[1], 1)
-        return DTensor.from_local(
-            local, like.device_mesh, like.placements, run_check=False, shape=shape, stride=stride
-        ).full_tensor()
+        return distributed(local, self.like.device_mesh, self.like.placements, self.shape).full_tensor()
 
     def wrap(self, local: Tensor, kept: int | None) -> Tensor:
         """A state tensor, as a DTensor where the parameter is one, so that distributed checkpoints know its place.
@@ -71,7 +66,7 @@ class Shard2d:
         """
         if self.like is None:
             return local
-        from torch.distributed.tensor import DTensor, Replicate, Shard
+        from torch.distributed.tensor import Replicate, Shard
 
         shape = list(local.shape)
         placements: list[Any] = [Replicate()] * len(self.like.placements)
@@ -79,9 +74,25 @@ class Shard2d:
             shape[kept] = self.shape[kept]
             split = [isinstance(p, Shard) and p.dim == kept for p in self.like.placements]
             placements = [Shard(kept) if here else Replicate() for here in split]
-        stride = torch.empty(shape, device="meta").stride()
-        mesh = self.like.device_mesh
-        return DTensor.from_local(local, mesh, placements, run_check=False, shape=torch.Size(shape), stride=stride)
+        return distributed(local, self.like.device_mesh, placements, shape)
+
+
+def distributed(
+    local: Tensor, mesh: Any, placements: Any, shape: Sequence[int], stride: tuple[int, ...] | None = None
+) -> Any:
+    """This process's part of a tensor as a DTensor, which processes do not compare their parts for.
+
+    Args:
+        local: the part.
+        mesh: of the processes.
+        placements: for each dimension of the mesh, how the tensor is spread over it.
+        shape: of the whole tensor.
+        stride: of the whole tensor; row-major by default.
+    """
+    from torch.distributed.tensor import DTensor
+
+    stride = stride or torch.empty(shape, device="meta").stride()
+    return DTensor.from_local(local, mesh, placements, run_check=False, shape=torch.Size(shape), stride=stride)
 
 
 def local_of(tensor: Tensor) -> Tensor:

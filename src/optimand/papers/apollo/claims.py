@@ -110,84 +110,63 @@ def projected_scales() -> Finding:
     )
 
 
+claim = functools.partial(Claim, PAPER)
+fixed = functools.partial(Claim, PAPER, study=FIXED, small=FIXED_SMALL)
+tuned = functools.partial(Claim, PAPER, study=TUNED, small=TUNED_SMALL)
+
 CLAIMS = (
-    Claim(
-        PAPER,
+    fixed(
         "adamw-learning-rate",
         "At its learning rate of 0.01, APOLLO ends below AdamW at 0.001.",
         "perplexity 31.55 against 34.06 (60M), 14.20 against 15.56 (1B), C4",
         functools.partial(margin, method=APOLLO, baseline=ADAMW, most=-0.15),
-        FIXED,
-        FIXED_SMALL,
         reference="apollo-torch 1.933 against 2.142, another code 1.972 against 2.190 (nats a byte, texts like this)",
     ),
-    Claim(
-        PAPER,
+    tuned(
         "adamw-tuned",
         "APOLLO ends at or below AdamW when both are tuned alike.",
         "perplexity 15.64 against 16.30 (350M, sequences of 1024, AdamW tuned)",
         functools.partial(tuned_difference, problem=LM, method="apollo", baseline="adamw"),
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    fixed(
         "mini",
         "APOLLO-Mini, with one scale per matrix and rank 1, ends below AdamW at 0.001.",
         "perplexity 31.93 against 34.06 (60M), 14.17 against 15.56 (1B)",
         functools.partial(margin, method=MINI, baseline=ADAMW, most=-0.05),
-        FIXED,
-        FIXED_SMALL,
         reference="apollo-torch 2.044 against 2.142, another code 2.044 against 2.190 (nats a byte, texts like this)",
     ),
-    Claim(
-        PAPER,
+    tuned(
         "galore",
         "APOLLO ends below GaLore at the same memory.",
         "perplexity 31.55 against 34.88 (60M), 14.20 against 15.64 (1B)",
         functools.partial(tuned_difference, problem=LM, method="apollo", baseline="galore"),
-        TUNED,
-        TUNED_SMALL,
         reference="apollo-torch 1.933 against galore-torch 1.981 (nats a byte, texts like this)",
     ),
-    Claim(
-        PAPER,
+    fixed(
         "no-svd",
         "A random projection serves as well as singular vectors.",
         "perplexity 31.55 against 31.26 with SVD (60M)",
         functools.partial(margin, method=APOLLO, baseline=SVD, most=0.05),
-        FIXED,
-        FIXED_SMALL,
     ),
-    Claim(
-        PAPER,
+    fixed(
         "half-rank",
         "Half the rank costs little.",
         "perplexity 31.26 against 31.55 (60M), 14.25 against 14.20 (1B)",
         functools.partial(margin, method=HALF, baseline=APOLLO, most=0.05),
-        FIXED,
-        FIXED_SMALL,
     ),
-    Claim(
-        PAPER,
+    fixed(
         "granularity",
         "At a quarter of the rank, a scale per channel is slightly better than one per matrix.",
         "perplexity 31.55 against 32.10 (60M), 22.94 against 23.82 (130M)",
         functools.partial(margin, method=APOLLO, baseline=TENSOR, most=0.0),
-        FIXED,
-        FIXED_SMALL,
     ),
-    Claim(
-        PAPER,
+    fixed(
         "update-time",
         "Without singular value decompositions an update is several times faster than GaLore's.",
         "0.051 s against 0.371 s a step (1B, A100)",
         cheaper_than_galore,
-        FIXED,
-        FIXED_SMALL,
     ),
-    Claim(
-        PAPER,
+    claim(
         "int8-weights",
         "With weights in 8 bits (Q-APOLLO) the loss rises little.",
         "perplexity 31.97 against 31.55, Mini 33.05 against 31.93 (60M)",
@@ -195,36 +174,31 @@ CLAIMS = (
         INT8,
         INT8_SMALL,
     ),
-    Claim(
-        PAPER,
+    claim(
         "7b",
         "At 7 billion parameters APOLLO and Mini end below 8-bit Adam and 8-bit GaLore.",
         "perplexity 13.02 and 13.09 against 14.61 and 14.65",
         untestable="needs C4 and accelerators for weeks",
     ),
-    Claim(
-        PAPER,
+    claim(
         "throughput",
         "The memory saved allows larger batches and three times AdamW's throughput on eight A100.",
         "about 3 times",
         untestable="needs eight accelerators; 'optimand memory' computes the memory that is saved",
     ),
-    Claim(
-        PAPER,
+    claim(
         "fine-tuning",
         "Fine-tuning LLaMA-3, Mistral and Gemma with APOLLO is as good as with AdamW.",
         "equal or better on common sense and MMLU",
         untestable="needs pretrained checkpoints of 7 billion parameters and more",
     ),
-    Claim(
-        PAPER,
+    claim(
         "state-memory",
         "APOLLO keeps 2nr + 2 numbers for an m x n matrix and Mini 2n + 2: memory like SGD's.",
         "1.6 GB and 0.0 GB of states against 13 GB (8-bit Adam) at 7B parameters",
         state_memory,
     ),
-    Claim(
-        PAPER,
+    claim(
         "projected-scales",
         "A channel's scale, estimated in a random subspace of rank r, is sqrt(r/n) times the one at full rank.",
         "ratio within (1 +- e) of sqrt(r/n) (theorem 4.3, figure 4)",

@@ -8,7 +8,7 @@ from typing import Any
 
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.papers.reading import paired
-from optimand.papers.small_lm import ADAMW, ADAMW_8BIT, FIXED, FIXED_SMALL, within
+from optimand.papers.small_lm import ADAMW, ADAMW_8BIT, FIXED, FIXED_SMALL, layer_state_bytes, within
 
 PAPER = "blockwise-8bit"
 IMAGES = "digits-mlp"
@@ -56,18 +56,8 @@ def state_memory() -> Finding:
     import torch
 
     from optimand.optim.low_bit import AdamW8bit
-    from optimand.optim.memory import state_bytes
 
-    taken = []
-    for build in (AdamW8bit, torch.optim.AdamW):
-        params = [
-            torch.nn.Parameter(torch.zeros(shape)) for shape in [(512, 512)] * 4 + [(1376, 512)] * 3 + [(512,)] * 2
-        ]
-        for p in params:
-            p.grad = torch.ones_like(p)
-        optimizer = build(params)
-        optimizer.step()
-        taken.append(state_bytes(optimizer))
+    taken = [layer_state_bytes(build, norms=2) for build in (AdamW8bit, torch.optim.AdamW)]
     ratio = taken[0] / taken[1]
     return Finding(
         f"{1 - ratio:.1%} less ({taken[0] / 2**20:.2f} MiB against {taken[1] / 2**20:.2f} MiB)",
@@ -113,9 +103,10 @@ def dynamic_beats_linear() -> Finding:
     )
 
 
+claim = functools.partial(Claim, PAPER)
+
 CLAIMS = (
-    Claim(
-        PAPER,
+    claim(
         "language-model",
         "Language models trained with 8-bit Adam are as good as with 32-bit Adam, hyperparameters unchanged.",
         "same perplexity (up to 1.5B parameters)",
@@ -124,8 +115,7 @@ CLAIMS = (
         FIXED_SMALL,
         reference="bitsandbytes 2.119 against 2.142, another code 2.178 against 2.190 (nats a byte, texts like this)",
     ),
-    Claim(
-        PAPER,
+    claim(
         "momentum",
         "So are image classifiers trained with 8-bit momentum.",
         "same accuracy (ResNet-50 on ImageNet, MoCo v2)",
@@ -133,37 +123,32 @@ CLAIMS = (
         MOMENTUM,
         MOMENTUM_SMALL,
     ),
-    Claim(
-        PAPER,
+    claim(
         "large-tasks",
         "So are networks for GLUE, ImageNet, WMT'14 translation and RoBERTa pretraining.",
         "equal within the noise",
         untestable="needs those data sets, pretrained models and accelerators",
     ),
-    Claim(
-        PAPER,
+    claim(
         "stability",
         "At a billion parameters, training fails without block-wise scales and the dynamic map.",
         "most runs unstable without, none with them",
         untestable="needs models of a billion parameters; 'outliers' measures the cause",
     ),
-    Claim(
-        PAPER,
+    claim(
         "stable-embedding",
         "The stable embedding layer lowers perplexity and the number of unstable runs.",
         "in words",
         untestable="not measured: the paper's runs are far larger; the layer is optimand.optim.StableEmbedding",
     ),
-    Claim(PAPER, "state-memory", "8-bit states take a quarter of the memory.", "75 % less", state_memory),
-    Claim(
-        PAPER,
+    claim("state-memory", "8-bit states take a quarter of the memory.", "75 % less", state_memory),
+    claim(
         "outliers",
         "Block-wise scales confine the damage of an outlier to its block.",
         "in words",
         outliers_stay_in_their_blocks,
     ),
-    Claim(
-        PAPER,
+    claim(
         "dynamic-map",
         "Dynamic quantization is more exact than linear quantization for small and large values alike.",
         "in words",

@@ -91,17 +91,18 @@ def steps_to_adam(outcomes: Outcomes) -> Finding:
     )
 
 
+claim = functools.partial(Claim, PAPER)
+tuned = functools.partial(Claim, PAPER, study=TUNED, small=TUNED_SMALL)
+
 CLAIMS = (
-    Claim(
-        PAPER,
+    claim(
         "same-lr",
         "At Adam's learning rate EXAdam reaches a lower training loss.",
         "26.5 % below Adam's on average (CIFAR-10, lr 1e-4)",
         same_lr_on_digits,
         reference="0.4510 → 0.1154, 3.9 times (NumPy, the same task and seeds)",
     ),
-    Claim(
-        PAPER,
+    claim(
         "faster",
         "EXAdam converges faster than Adam at the same learning rate.",
         "38.46 % faster (CIFAR-10; 48.07 % in the first version)",
@@ -109,42 +110,33 @@ CLAIMS = (
         SAME_LR,
         SAME_LR_SMALL,
     ),
-    Claim(
-        PAPER,
+    claim(
         "tuned-lr",
         "The advantage is the method's, not the learning rate's: it remains when each method's lr is tuned.",
         "not reported (all optimizers ran at one lr)",
         tuned_on_digits,
         reference="adam 0.0238, v2 0.0350, v1 0.0253 (NumPy, the same task and seeds)",
     ),
-    Claim(
-        PAPER,
+    claim(
         "components",
         "Both components, cross-moment debiasing and gradient acceleration, contribute.",
         "stated; no ablation at tuned lr",
         ablation_on_digits,
         reference="adam 0.0220; cross-moments only 0.0180; acceleration only 0.0474; v2 0.0350 (NumPy, the same task)",
     ),
-    Claim(
-        PAPER,
+    tuned(
         "language-model",
         "EXAdam reaches a lower validation loss than AdamW on a byte or character language model.",
         "1.492 against 1.494 nats (MinGPT, 14 M parameters, one seed, lr 1e-4 for both)",
         functools.partial(tuned_difference, problem=LM, method="exadam", baseline="adamw"),
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    tuned(
         "overhead",
         "A training step costs little more than with Adam.",
         "2.7 % (CIFAR-10) to 10.7 % (MinGPT) more time",
         functools.partial(per_step_ratio, problem=LM, method="exadam", baseline="adamw", most=1.107),
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    claim(
         "cifar-10",
         "On CIFAR-10 EXAdam improves training, validation and test accuracy over Adam.",
         "+1.96 / +2.17 / +1.17 points (90.83 % test accuracy against 89.66 %)",

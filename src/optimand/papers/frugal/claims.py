@@ -88,71 +88,57 @@ def state_memory() -> Finding:
     )
 
 
+claim = functools.partial(Claim, PAPER)
+fixed = functools.partial(Claim, PAPER, study=FIXED, small=FIXED_SMALL)
+tuned = functools.partial(Claim, PAPER, study=TUNED, small=TUNED_SMALL)
+
 CLAIMS = (
-    Claim(
-        PAPER,
+    tuned(
         "galore",
         "FRUGAL ends below GaLore at the same memory.",
         "in words (LLaMA pretraining on C4 up to 1B)",
         functools.partial(tuned_difference, problem=LM, method="frugal", baseline="galore"),
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    tuned(
         "badam",
         "FRUGAL ends below BAdam.",
         "in words (LLaMA pretraining on C4 up to 1B)",
         functools.partial(tuned_difference, problem=LM, method="frugal-block", baseline="badam"),
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    fixed(
         "adamw",
         "With states for a quarter of the entries, FRUGAL comes close to AdamW at the same learning rate.",
         "in words",
         functools.partial(margin, method=FRUGAL, baseline=ADAMW, most=0.0),
-        FIXED,
-        FIXED_SMALL,
         reference="the authors' code 2.083 against 2.142, another 2.109 against 2.190 (nats a byte, texts like this)",
     ),
-    Claim(
-        PAPER,
+    fixed(
         "state-free-part",
         "Updating the rest of the entries without states matters.",
         "in words",
         functools.partial(margin, method=FRUGAL, baseline=PARTIAL, most=-0.15),
-        FIXED,
-        FIXED_SMALL,
         reference="the authors' code 2.083 against 2.344, another 2.109 against 2.319 (nats a byte, texts like this)",
     ),
-    Claim(
-        PAPER,
+    fixed(
         "density-0",
         "Even without any states for the matrices, FRUGAL is competitive.",
         "in words",
         functools.partial(margin, method=STATELESS, baseline=ADAMW, most=0.02),
-        FIXED,
-        FIXED_SMALL,
         reference="the authors' code 2.100 against 2.142, another 2.146 against 2.190 (nats a byte, texts like this)",
     ),
-    Claim(
-        PAPER,
+    claim(
         "large-models",
         "From 60M to 1B parameters on C4, and in fine-tuning RoBERTa on GLUE, FRUGAL beats LoRA, GaLore and BAdam.",
         "in words",
         untestable="needs C4, GLUE and accelerators",
     ),
-    Claim(
-        PAPER,
+    claim(
         "convergence",
         "FRUGAL with SGDM and SGD converges at the rate of SGD with momentum.",
         "O(1/k) without noise, a plateau proportional to the step size with it",
         converges_at_the_rate_of_sgd,
     ),
-    Claim(
-        PAPER,
+    claim(
         "state-memory",
         "With density rho the states take rho times AdamW's memory.",
         "rho = 0.25 and rho = 0",

@@ -5,9 +5,10 @@ On real networks, and those that are mathematics, which are checked in seconds w
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -39,11 +40,13 @@ SPEED = StudySpec(
 SPEED_SMALL = StudySpec(SPEED.problems, SPEED.methods, seeds=2, budget=200)
 
 
-def _trained(problem: str, method: str) -> tuple[list[torch.Tensor], list[torch.Tensor], float]:
+def _digits() -> TrainingProblem:
+    return cast(TrainingProblem, get_problem("digits-mlp"))
+
+
+def _trained(method: str) -> tuple[list[torch.Tensor], list[torch.Tensor], float]:
     """Weights before and after a run, and the factor by which the guarantee lets the distance shrink."""
-    task = get_problem(problem)
-    if not isinstance(task, TrainingProblem):
-        raise TypeError(f"problem must be a training problem, got {task!r}")
+    task = _digits()
     entry, given = get_method(method, family="training")
     seed = SeedTree(0).child("claims")
     with torch.random.fork_rng(devices=[]):
@@ -58,7 +61,7 @@ def box_on_a_network() -> Finding:
     """The largest weight against 1/weight_decay, for several decays."""
     texts, holds = [], True
     for decay in DECAYS:
-        before, after, shrink = _trained("digits-mlp", f"lion:lr=3e-3,weight_decay={decay}")
+        before, after, shrink = _trained(f"lion:lr=3e-3,weight_decay={decay}")
         start = max(float(p.abs().max()) for p in before)
         end = max(float(p.abs().max()) for p in after)
         bound = 1 / decay + shrink * max(0.0, start - 1 / decay)
@@ -73,9 +76,7 @@ def box_on_a_network() -> Finding:
 
 def spectral_norm_on_a_network() -> Finding:
     """The largest singular value of each weight matrix against 1/weight_decay, nuclear kappa."""
-    task = get_problem("digits-mlp")
-    if not isinstance(task, TrainingProblem):
-        raise TypeError(f"problem must be a training problem, got {task!r}")
+    task = _digits()
     texts, holds = [], True
     for decay in (1, 2, 4):
         with torch.random.fork_rng(devices=[]):
@@ -265,24 +266,23 @@ def nuclear_bounds_the_spectral_norm() -> Finding:
     )
 
 
+claim = functools.partial(Claim, PAPER)
+
 CLAIMS = (
-    Claim(
-        PAPER,
+    claim(
         "box",
         "Lion with weight decay solves a constrained problem: weights move into [-1/decay, 1/decay] and stay.",
         "|w| ≤ 1/decay (weight histograms)",
         box_on_a_network,
     ),
-    Claim(
-        PAPER,
+    claim(
         "spectral-norm",
         "With the nuclear norm as kappa the constraint is on the spectral norm of each matrix.",
         "all singular values ≤ 1/decay",
         spectral_norm_on_a_network,
         reference="≤ 0.5 at decay 2 within about 400 steps (ResNet-18 on CIFAR-10, the authors' arXiv 2506.15054)",
     ),
-    Claim(
-        PAPER,
+    claim(
         "decay-tradeoff",
         "A larger weight decay converges faster, to a worse loss.",
         "stated with learning curves; no numbers",
@@ -290,45 +290,39 @@ CLAIMS = (
         SPEED,
         SPEED_SMALL,
     ),
-    Claim(
-        PAPER,
+    claim(
         "large-scale",
         "Variants of kappa train ImageNet classifiers and GPT-2-scale language models.",
         "learning curves",
         untestable="needs ImageNet and accelerators; 'optimand compare byte-lm:size=30m' is the nearest here",
     ),
-    Claim(
-        PAPER,
+    claim(
         "two-phases",
         "Iterates approach the constraint set at the rate (1 - lr lambda)^t whatever the gradients are, and "
         "never leave it again.",
         "distance contracts by 1 - lr lambda in each step",
         two_phases,
     ),
-    Claim(
-        PAPER,
+    claim(
         "lyapunov-flow",
         "In continuous time a Lyapunov function falls monotonically where neither the loss nor the composite "
         "objective does.",
         "dH/dt <= 0",
         lyapunov_along_the_flow,
     ),
-    Claim(
-        PAPER,
+    claim(
         "constrained-optimum",
         "Each kappa solves min f(x) + K*(lambda x)/lambda: the choice of K is the choice of the constraint.",
         "the limit is a minimizer of the composite objective",
         kappas_solve_their_problems,
     ),
-    Claim(
-        PAPER,
+    claim(
         "discrete-lyapunov",
         "In discrete time the Lyapunov value falls up to a term of order lr² in every step.",
         "H(t+1) - H(t) <= -lr (a D1 + b D2) + (L lr²/2) |dK - lambda x|²",
         discrete_inequality,
     ),
-    Claim(
-        PAPER,
+    claim(
         "nuclear-spectral-norm",
         "With the nuclear norm (Muon) all singular values of a weight matrix end at or below 1/lambda.",
         "spectral norm <= 1/lambda",

@@ -50,69 +50,49 @@ def gain_with_batch_size(outcomes: Outcomes) -> Finding:
     )
 
 
-def _too_large(name: str, sentence: str, value: str, why: str) -> Claim:
-    return Claim(PAPER, name, sentence, value, untestable=why)
-
+claim = functools.partial(Claim, PAPER)
+tuned = functools.partial(Claim, PAPER, study=TUNED, small=TUNED_SMALL)
 
 CLAIMS = (
-    Claim(
-        PAPER,
+    tuned(
         "state-memory",
         "Lion keeps one buffer where Adam keeps two: half the optimizer state.",
         "0.5",
         state_memory,
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    tuned(
         "step-time",
         "Steps are faster than AdamW's.",
         "2 to 15 % less time",
         functools.partial(per_step_ratio, problem=LM, method="lion", baseline="adamw", most=0.98),
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    tuned(
         "language-model-steps",
         "On language models Lion needs fewer steps for AdamW's validation loss.",
         "1.5 to 2 times fewer (Wiki-40B, PG-19)",
         functools.partial(
             steps_to_baseline, problem=LM, metric="bits_per_byte", method="lion", baseline="adamw", least=1.5
         ),
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    tuned(
         "language-model-loss",
         "On language models Lion ends at a lower loss than AdamW.",
         "perplexity 4.18 against 4.25, 3.42 against 3.54, 3.18 against 3.25 (C4, three sizes)",
         functools.partial(tuned_difference, problem=LM, method="lion", baseline="adamw"),
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    tuned(
         "vision-transformer",
         "Vision transformers generalize better with Lion than with AdamW.",
         "80.77 % against 80.12 % (ViT-B/16, ImageNet, strong augmentation)",
         functools.partial(tuned_difference, problem=VIT, method="lion", baseline="adamw"),
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    tuned(
         "smaller-lr",
         "Lion wants a learning rate 3 to 10 times smaller than AdamW's and a weight decay larger by as much.",
         "3 to 10",
         tuned_learning_rates,
-        TUNED,
-        TUNED_SMALL,
     ),
-    Claim(
-        PAPER,
+    claim(
         "batch-size",
         "Lion's gain over AdamW grows with the batch size.",
         "best batch 4096 for Lion, 256 for AdamW (ViT-B/16); 77.9 % against 75.4 % at 32 000",
@@ -120,22 +100,22 @@ CLAIMS = (
         BATCH_SIZES,
         BATCH_SIZES_SMALL,
     ),
-    _too_large(
+    claim(
         "imagenet",
         "Lion improves ImageNet accuracy over AdamW across ResNet, MLP-Mixer, ViT and CoAtNet.",
         "e.g. ViT-B/16 77.44 % against 75.48 % without augmentation, CoAtNet-3 84.87 % against 84.45 %",
-        "needs ImageNet or larger sets and days on accelerators",
+        untestable="needs ImageNet or larger sets and days on accelerators",
     ),
-    _too_large(
+    claim(
         "fine-tuning",
         "Fine-tuning T5 with Lion gives better GLUE scores than with AdamW.",
         "average 87.91 against 87.42 (Base), 89.86 against 89.46 (Large), 91.60 against 91.08 (11B)",
-        "needs pretrained checkpoints of up to 11 billion parameters",
+        untestable="needs pretrained checkpoints of up to 11 billion parameters",
     ),
-    _too_large(
+    claim(
         "program-search",
         "A search over programs, warm-started from AdamW, discovers Lion.",
         "about 3000 accelerator days for the full search",
-        "the search is not implemented yet, and the paper's scale is far beyond one machine",
+        untestable="the search is not implemented yet, and the paper's scale is far beyond one machine",
     ),
 )

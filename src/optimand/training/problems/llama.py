@@ -12,13 +12,12 @@ from torch import nn
 from optimand.optim.int8_weights import quantize_model_int8
 
 from ...core.validation import check_choice, check_int
-from ...data import TextData, load
 from ...data.tokens import LARGEST, bpe
 from ..batches import TokenWindows, WindowData
 from ..llama import SMALL, Llama, LlamaConfig
 from ..objective import language_modeling, token_modeling
 from .register import Parts, training_problem
-from .text import CORPORA, check_corpus
+from .text import byte_windows, check_corpus, text_of
 
 
 class Preset(NamedTuple):
@@ -97,9 +96,6 @@ def _vocabulary(tokenizer: str) -> int | None:
 
 
 def _data(corpus: str, vocab: int | None, context: int, evaluate: int) -> WindowData:
-    text = load(CORPORA.get(corpus, corpus))
-    if not isinstance(text, TextData):
-        raise TypeError(f"corpus must be a text, got the table {corpus!r}")
     if vocab is None:
-        return WindowData.from_text(text, context=context, evaluate=evaluate)
-    return TokenWindows.from_tokens(bpe(text, vocab), context=context, evaluate=evaluate)
+        return byte_windows(corpus, context, evaluate)
+    return TokenWindows.from_tokens(bpe(text_of(corpus), vocab), context=context, evaluate=evaluate)

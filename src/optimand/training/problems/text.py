@@ -32,11 +32,17 @@ def check_corpus(corpus: str) -> str:
     return str(corpus)
 
 
-def _windows(corpus: str, context: int, evaluate: int) -> WindowData:
+def text_of(corpus: str) -> TextData:
+    """The text of this name; TypeError if it is a table."""
     data = load(CORPORA.get(corpus, corpus))
     if not isinstance(data, TextData):
         raise TypeError(f"corpus must be a text, got the table {corpus!r}")
-    return WindowData.from_text(data, context=context, evaluate=evaluate)
+    return data
+
+
+def byte_windows(corpus: str, context: int, evaluate: int) -> WindowData:
+    """The bytes of a text in windows."""
+    return WindowData.from_text(text_of(corpus), context=context, evaluate=evaluate)
 
 
 @training_problem("byte-lm", budget=200, target=None, objective=language_modeling, batch_size=8, warmup=0.1, clip=1.0)
@@ -57,7 +63,7 @@ def byte_lm(
     check_int("evaluate", evaluate, low=context)
     check_number("dropout", dropout, low=0, high=1, high_open=True)
     return Parts(
-        partial(_windows, corpus, context, evaluate),
+        partial(byte_windows, corpus, context, evaluate),
         partial(ByteTransformer, layers, width, heads, context=context, dropout=dropout),
         f"bytes of {corpus}, transformer of {layers} layers, width {width}, context {context}",
         budget=_BUDGETS[size],
