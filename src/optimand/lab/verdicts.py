@@ -73,12 +73,8 @@ def _repeats(interval: Interval) -> bool:
 
 
 def _bad_runs(row: Row) -> str:
-    parts = []
-    if row.diverged:
-        parts.append(f"{row.diverged} of {row.n} runs diverged")
-    if row.failed:
-        parts.append(f"{row.failed} of {row.n} runs failed")
-    return " and ".join(parts)
+    counts = ((row.diverged, "diverged"), (row.failed, "failed"))
+    return " and ".join(f"{count} of {row.n} runs {word}" for count, word in counts if count)
 
 
 MOST_TOLD = 3  # problems that the overall verdict goes through one by one
