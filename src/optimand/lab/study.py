@@ -289,8 +289,8 @@ def compare(
         >>> study = compare("digits-mlp", ["adamw", "lion"], seeds=3, tune=8)  # doctest: +SKIP
         >>> study.summary().verdict  # doctest: +SKIP
     """
-    names = [(texts,) if isinstance(texts, str) else tuple(texts) for texts in (problems, methods)]
-    spec = StudySpec(*names, seeds=seeds, tune=tune, budget=budget)
+    texts, names = ((text,) if isinstance(text, str) else tuple(text) for text in (problems, methods))
+    spec = StudySpec(texts, names, seeds=seeds, tune=tune, budget=budget)
     study = Study(spec, folder=folder, **options)
     study.run()
     return study

@@ -188,11 +188,12 @@ def memory() -> Finding:
     """Peak memory of a step with 10 and with 1000 inner steps, of the penalty method and of unrolling."""
     import tracemalloc
 
-    from optimand.numerical.bilevel.methods import double_loop, unrolled
+    from optimand.numerical.bilevel.baselines import Unrolled
+    from optimand.numerical.bilevel.methods import double_loop
     from optimand.numerical.bilevel.problems import digits_hyper_cleaning
 
     ratios, texts = [], []
-    for name, build in (("penalty", double_loop), ("unrolled", unrolled)):
+    for name, build in (("penalty", double_loop), ("unrolled", Unrolled)):
         peaks = []
         for steps in (10, 1000):
             solver = build(digits_hyper_cleaning(splits="fixed").instance(), inner_steps=steps)
