@@ -57,10 +57,7 @@ def problem_verdict(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
 def _solvers(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     """Those that solve it in every run, and those that are tied with them without."""
     tied = [row for row in rows[1:] if row.tied]
-    return (
-        [rows[0].label, *(row.label for row in tied if row.solved)],
-        [row.label for row in tied if not row.solved],
-    )
+    return [rows[0].label, *(row.label for row in tied if row.solved)], [row.label for row in tied if not row.solved]
 
 
 def _solve(labels: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from optimand.core import adoption
 from optimand.core.catalog import Family, Method, add_family
 from optimand.core.validation import OptimandError
 
-from .statement import Statement
+from .loop import Statement, run_method
 
 # What SciPy hands to a callable given as ``method=``; everything else in a signature is a hyperparameter.
 STANDARD = ("fun", "x0", "args", "jac", "hess", "hessp", "bounds", "constraints", "callback")
@@ -88,7 +88,6 @@ def _minimize(
 
 
 def _on_a_small_problem(method: Method, hyper: Mapping[str, Any] | None = None) -> Any:
-    from .loop import run_method
     from .problems import equality_problem
 
     return run_method(equality_problem("hs28"), method.build, hyper or method.defaults, budget=500, max_seconds=5.0)
