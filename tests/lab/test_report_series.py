@@ -9,7 +9,7 @@ import pytest
 from tests.lab.synthetic import make_info, make_study
 
 from optimand.core.recorder import Record
-from optimand.lab.report import charts, formatting, memory_chart, ranking, series, specs
+from optimand.lab.report import charts, formatting, ranking, series, specs
 from optimand.lab.statistics import Interval
 from optimand.lab.store import Outcome, Store
 from optimand.lab.summary import summarize
@@ -214,13 +214,13 @@ def test_memory_rows_mark_what_nothing_beats_in_both(tmp_path):
 def test_memory_of_methods_with_the_same_state_is_no_picture(tmp_path):
     problem = summarize(make_study(tmp_path, methods=("adamw", "exadam"))).problems[0]
     assert series.memory(problem, {"adamw": "adamw", "exadam": "exadam"}) == {}
-    assert memory_chart.quality_against_memory({}, "loss", ["adamw"]) is None
+    assert charts.quality_against_memory({}, "loss", ["adamw"]) is None
 
 
 def test_memory_chart_switches_from_test_to_validation(tmp_path):
     problem = summarize(make_study(tmp_path)).problems[0]
     labels = {row.method: row.method for row in problem.rows}
-    chart = memory_chart.quality_against_memory(series.memory(problem, labels), problem.metric, list(labels))
+    chart = charts.quality_against_memory(series.memory(problem, labels), problem.metric, list(labels))
     assert chart.spec["encoding"]["x"]["title"] == "optimizer state (kB)"
     assert [option.label for option in chart.switches[0].options] == ["test", "validation"]
     assert set(chart.spec["datasets"]) == {"test", "validation"}
@@ -231,7 +231,7 @@ def test_both_splits_of_the_memory_chart_have_one_axis():
     rows = [{"method": m, "x": x, "cost": "", "y": 1.0, "low": 1.0, "high": 1.0, "front": True}
             for m, x in (("a", 4e5), ("b", 8e5), ("c", 3e6))]  # fmt: skip
     found = {"test": rows, "valid": rows[:2]}  # c has no finite validation loss
-    chart = memory_chart.quality_against_memory(found, "loss", ["a", "b", "c"])
+    chart = charts.quality_against_memory(found, "loss", ["a", "b", "c"])
     assert chart.spec["encoding"]["x"]["title"] == "optimizer state (MB)"
     assert [row["x"] for row in chart.spec["datasets"]["validation"]] == [0.4, 0.8]
     assert [row["x"] for row in chart.spec["datasets"]["test"]] == [0.4, 0.8, 3.0]
@@ -240,7 +240,7 @@ def test_both_splits_of_the_memory_chart_have_one_axis():
 def test_methods_without_state_have_their_place_in_the_picture(tmp_path):
     problem = summarize(make_study(tmp_path, methods=("adamw", "sgd"))).problems[0]
     found = series.memory(problem, states_of(problem, adamw=8e5, sgd=0.0))
-    chart = memory_chart.quality_against_memory(found, problem.metric, ["adamw", "sgd"])
+    chart = charts.quality_against_memory(found, problem.metric, ["adamw", "sgd"])
     assert chart.spec["encoding"]["x"]["scale"]["type"] == "linear"
 
 

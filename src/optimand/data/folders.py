@@ -36,11 +36,7 @@ def notmnist10k(root: Path | None = None) -> TableData:
 
 
 def _cut(name: str, x: NDArray[np.uint8], y: NDArray[np.int64], keep: NDArray[np.int64], source: str) -> TableData:
-    parts = (
-        keep[keep < _TRAIN],
-        keep[(keep >= _TRAIN) & (keep < _TRAIN + _VALID)],
-        keep[keep >= _TRAIN + _VALID],
-    )
+    parts = np.split(keep, np.searchsorted(keep, [_TRAIN, _TRAIN + _VALID]))
     train, valid, test = (take(x, y, part) for part in parts)
     return TableData(name, train, valid, test, int(y.max()) + 1, source)
 

@@ -21,6 +21,7 @@ from .folders import find_folder
 HEAD_BYTES = 1_500_000
 HEAD_SHARE, HEAD_VALID = 0.95, 640 * 64 + 1  # the validation part holds 640 windows of 64 bytes, and the byte after
 GCIDE = "gcide.dict.dz"  # gzip that can be read from anywhere; Debian's package dict-gcide
+_STDLIB, _VERSION = Path(sysconfig.get_paths()["stdlib"]), ".".join(map(str, sys.version_info[:2]))
 _NO_LIBRARY = {"site-packages", "dist-packages", "__pycache__", "test", "tests"}
 
 
@@ -50,13 +51,11 @@ def pystdlib(root: Path | None = None) -> TextData:
 
     Its content changes with the Python version: compare results by :attr:`TextData.digest`.
     """
-    base = Path(sysconfig.get_paths()["stdlib"])
-    files = sorted(p for p in base.rglob("*.py") if _NO_LIBRARY.isdisjoint(p.relative_to(base).parts))
+    files = sorted(p for p in _STDLIB.rglob("*.py") if _NO_LIBRARY.isdisjoint(p.relative_to(_STDLIB).parts))
     if not files:
-        raise OptimandError(f"data set 'pystdlib': no Python files in {str(base)!r}")
-    version = ".".join(map(str, sys.version_info[:2]))
+        raise OptimandError(f"data set 'pystdlib': no Python files in {str(_STDLIB)!r}")
     text = b"\n".join(file.read_bytes() for file in files)
-    return TextData.cut("pystdlib", text, f"standard library of Python {version}")
+    return TextData.cut("pystdlib", text, f"standard library of Python {_VERSION}")
 
 
 def pystdlib_head(root: Path | None = None) -> TextData:
@@ -65,16 +64,14 @@ def pystdlib_head(root: Path | None = None) -> TextData:
     The corpus of the small language model that APOLLO and FRUGAL are compared on: 95 % to train; of the rest, 640
     consecutive windows of 64 bytes to validate, and what is left for test. It changes with the Python version.
     """
-    base = Path(sysconfig.get_paths()["stdlib"])
-    files = sorted(p for p in base.glob("*.py") if p.name >= "a")
+    files = sorted(p for p in _STDLIB.glob("*.py") if p.name >= "a")
     text = b"".join(file.read_bytes() for file in files)[:HEAD_BYTES]
     if len(text) < HEAD_BYTES:
-        raise OptimandError(f"data set 'pystdlib_head': only {len(text)} bytes of Python files in {str(base)!r}")
-    version = ".".join(map(str, sys.version_info[:2]))
+        raise OptimandError(f"data set 'pystdlib_head': only {len(text)} bytes of Python files in {str(_STDLIB)!r}")
     array = np.frombuffer(text, dtype=np.uint8)
     first = round(HEAD_SHARE * len(array))
     train, valid, test = array[:first], array[first : first + HEAD_VALID], array[first + HEAD_VALID :]
-    return TextData("pystdlib_head", train, valid, test, f"top-level sources of Python {version}'s standard library")
+    return TextData("pystdlib_head", train, valid, test, f"top-level sources of Python {_VERSION}'s standard library")
 
 
 def gcide(root: Path | None = None) -> TextData:

@@ -197,13 +197,10 @@ def _standard_methods(problems: Sequence[str]) -> tuple[str, ...]:
     from ..core import catalog
     from .study import common_family
 
-    sets = []
     loaded = [catalog.get_problem(problem) for problem in problems]
-    common_family(loaded)
-    for found in loaded:
-        family = catalog.get_family(found.family)
-        sets.append(getattr(found, "methods", ()) or (family.methods if family else ()))
-    common = tuple(name for name in sets[0] if all(name in other for other in sets)) if sets else ()
+    family = catalog.get_family(common_family(loaded))
+    sets = [getattr(found, "methods", ()) or (family.methods if family else ()) for found in loaded]
+    common = tuple(name for name in sets[0] if all(name in other for other in sets))
     if not common:
         raise OptimandError("methods must be named with --methods: there is no standard set for these problems")
     return common
@@ -274,10 +271,7 @@ def main() -> None:
     """Run the command; a user's error ends with its message and no traceback."""
     try:
         app()
-    except OptimandError as error:
-        err.print(f"error: {error}", markup=False, soft_wrap=True)
-        raise SystemExit(USER_ERROR) from None
-    except OSError as error:
+    except (OptimandError, OSError) as error:
         err.print(f"error: {error}", markup=False, soft_wrap=True)
         raise SystemExit(USER_ERROR) from None
 

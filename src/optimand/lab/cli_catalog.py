@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -123,19 +123,12 @@ def show(
         print_json(content)
         return
     out.print(f"[bold]{entry.name}[/] ({entry.family})  {entry.origin}", soft_wrap=True)
-    out.print(entry.summary, markup=False)
-    if paper:
-        out.print(f"paper: {paper.title} ({paper.year}), arXiv {paper.arxiv}", markup=False)
-    for key, value in facts.items():
-        out.print(f"{key}: {value}", markup=False)
+    told = {"paper": f"{paper.title} ({paper.year}), arXiv {paper.arxiv}"} if paper else {}
     rows = [
-        {"hyperparameter": k, "default": str(v), "tuned over": str(entry.space.get(k, ""))}
+        {"hyperparameter": k, "default": v, "tuned over": entry.space.get(k, ""), **_given(given, k)}
         for k, v in entry.defaults.items()
     ]
-    for row in rows:
-        if row["hyperparameter"] in given:
-            row["given"] = str(given[row["hyperparameter"]])
-    print_rows(rows, False)
+    _print_entry(entry.summary, {**told, **facts}, rows)
 
 
 def _show_problem(text: str, as_json: bool) -> None:
@@ -154,26 +147,29 @@ def _show_problem(text: str, as_json: bool) -> None:
     }
     described = _described_arguments(inspect.getdoc(factory.build) or "")
     if as_json:
-        content = {"name": name, "family": factory.family, "summary": built.summary, **facts}
         parameters = {
             k: {"default": plain(v), "given": plain(given.get(k)), "what": described.get(k, "")}
             for k, v in factory.params.items()
         }
-        print_json({**content, "parameters": parameters})
+        head = {"name": name, "family": factory.family, "summary": built.summary}
+        print_json({**head, **facts, "parameters": parameters})
         return
     out.print(f"[bold]{name}[/] (problem of family {factory.family})", soft_wrap=True)
-    out.print(built.summary, markup=False)
-    for key, value in facts.items():
-        out.print(f"{key}: {value}", markup=False)
     rows = [
-        {
-            "parameter": k,
-            "default": str(v),
-            "what": described.get(k, ""),
-            **({"given": str(given[k])} if k in given else {}),
-        }
+        {"parameter": k, "default": v, "what": described.get(k, ""), **_given(given, k)}
         for k, v in factory.params.items()
     ]
+    _print_entry(built.summary, facts, rows)
+
+
+def _given(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {"given": given[name]} if name in given else {}
+
+
+def _print_entry(summary: str, facts: Mapping[str, str], rows: Sequence[dict[str, Any]]) -> None:
+    out.print(summary, markup=False)
+    for key, value in facts.items():
+        out.print(f"{key}: {value}", markup=False)
     if rows:
         print_rows(rows, False)
 

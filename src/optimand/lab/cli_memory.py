@@ -9,13 +9,12 @@ from contextlib import redirect_stdout
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from ..core.validation import OptimandError
 from .cli_catalog import JsonOption, known_family, out, print_json, split_commas
-from .table import format_bytes
+from .table import format_bytes, numbers_table
 
 PARTS = ("weights", "gradients", "state")
 
@@ -83,7 +82,7 @@ def _title(facts: Mapping[str, Any]) -> str:
 
 def plans_table(plans: Sequence[Mapping[str, Any]], parameters: int) -> Table:
     """A row a method; fits 80 columns."""
-    table = _table("method", *PARTS, "total", "state/parameter")
+    table = numbers_table("method", *PARTS, "total", "state/parameter")
     for plan in plans:
         per = f"{plan['state'] / parameters:.3f} B" if parameters else "–"
         cells = [plan["method"], *(format_bytes(plan[part]) for part in (*PARTS, "total")), per]
@@ -93,19 +92,11 @@ def plans_table(plans: Sequence[Mapping[str, Any]], parameters: int) -> Table:
 
 def components_table(plan: Mapping[str, Any]) -> Table:
     """A row a part of the network, for one method."""
-    table = _table(plan["method"], "parameters", *PARTS)
+    table = numbers_table(plan["method"], "parameters", *PARTS)
     for part in plan["components"]:
         table.add_row(part["name"], f"{part['parameters']:,}", *(format_bytes(part[name]) for name in PARTS))
     table.add_section()
     total = sum(part["parameters"] for part in plan["components"])
     table.add_row("all", f"{total:,}", *(format_bytes(plan[name]) for name in PARTS), style="bold")
     table.add_row("together", "", "", "", format_bytes(plan["total"]), style="bold")
-    return table
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(Text(first), overflow="fold")
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from ..core.validation import OptimandError
 from .cli_catalog import JsonOption, err, known_family, out, print_json
+from .table import numbers_table
 
 NOT_VERIFIED = 3
 
@@ -154,7 +155,7 @@ def _domain(variable: Mapping[str, Any]) -> str:
 
 def solution_table(answer: Mapping[str, Any]) -> Table:
     """A row a variable, and the objective."""
-    table = _table("variable", "value")
+    table = numbers_table("variable", "value")
     for name, value in answer["values"].items():
         table.add_row(Text(name), f"{value:.7g}")
     if answer["objective"] is not None:
@@ -172,13 +173,6 @@ def checks_table(checks: list[Mapping[str, Any]]) -> Table:
         word, style = MARKS[check["ok"]]
         note = "" if check["hard"] or check["ok"] else " (a hint only)"
         table.add_row(Text(check["name"]), Text(word, style=style), Text(check["detail"] + note))
-    return table
-
-
-def _table(first: str, second: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold")
-    table.add_column(second, justify="right", no_wrap=True)
     return table
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.claims import Claim, Verdict
 from ..core.recorder import write_atomically
@@ -20,6 +20,9 @@ from .runs import describe_error
 from .scheduler import Observer
 from .store import Results, Store
 from .study import Study
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # Beside the papers' folders, because claims of several papers may rest on the same study.
 STUDIES = "../studies"
@@ -68,18 +71,19 @@ class StudyOutcomes:
             raise OptimandError(f"the study has no runs of {method!r} on {problem!r}")
         return runs
 
-    def values(self, problem: str, method: str, *, metric: str | None = None, split: str = "test") -> list[float]:
-        """Final values, one a seed in the order of the seeds; a diverged run's value is NaN."""
+    def _curves(self, problem: str, method: str, metric: str, split: str) -> list[pl.DataFrame]:
+        """A seed's records each, none of a run that diverged or failed."""
         import polars as pl
 
+        wanted = (pl.col("split") == split) & (pl.col("metric") == metric)
+        runs = [o.run if o.status == "ok" else "" for o in self._runs(problem, method)]
+        return [self._results.curves.filter(wanted & (pl.col("run") == run)) for run in runs]
+
+    def values(self, problem: str, method: str, *, metric: str | None = None, split: str = "test") -> list[float]:
+        """Final values, one a seed in the order of the seeds; a diverged run's value is NaN."""
         metric = metric or self._results.info["problems"][problem]["metric"]
-        found = []
-        for outcome in self._runs(problem, method):
-            rows = self._results.curves.filter(
-                (pl.col("run") == outcome.run) & (pl.col("split") == split) & (pl.col("metric") == metric)
-            )
-            found.append(float(rows["value"][-1]) if outcome.status == "ok" and len(rows) else math.nan)
-        return found
+        curves = self._curves(problem, method, metric, split)
+        return [float(rows["value"][-1]) if len(rows) else math.nan for rows in curves]
 
     def mean(self, problem: str, method: str, *, metric: str | None = None, split: str = "test") -> float:
         """The mean of :meth:`values`; NaN if a seed diverged."""
@@ -88,15 +92,8 @@ class StudyOutcomes:
 
     def curve(self, problem: str, method: str, *, metric: str, split: str) -> tuple[list[float], list[list[float]]]:
         """Positions in the budget's unit, and for each position the values of all seeds; NaN for diverged runs."""
-        import polars as pl
-
-        curves: list[dict[float, float]] = []
-        for outcome in self._runs(problem, method):
-            rows = self._results.curves.filter(
-                (pl.col("run") == outcome.run) & (pl.col("split") == split) & (pl.col("metric") == metric)
-            )
-            kept = rows if outcome.status == "ok" else rows.clear()
-            curves.append(dict(zip(kept["spent"].to_list(), kept["value"].to_list(), strict=True)))
+        found = self._curves(problem, method, metric, split)
+        curves: list[dict[float, float]] = [dict(rows.select("spent", "value").iter_rows()) for rows in found]
         positions = sorted({at for curve in curves for at in curve})
         return positions, [[curve.get(at, math.nan) for curve in curves] for at in positions]
 
@@ -152,12 +149,8 @@ def reproduce(
             study.store = Store(place / name)
             if name not in studies:
                 title = study_title(spec.problems, spec.seeds, spec.tune)
-                if observe is None:
-                    results = study.run()
-                else:
-                    with observe(title) as observer:
-                        results = study.run(observer)
-                studies[name] = results
+                with nullcontext() if observe is None else observe(title) as observer:
+                    studies[name] = study.run(observer)
             results = studies[name]
         found.append(check_claim(claim, results, name, small))
     write_claims(place, entry.slug, small, found)

@@ -67,6 +67,11 @@ class RunSpec:
         names = [slug(short_spec(text)) for text in (self.problem, self.method)]
         return f"{names[0]}.{names[1]}.{place}.{digest}"
 
+    def outcome(self, **result: Any) -> Outcome:
+        """What came of the run, with its names and numbers."""
+        asked = ("run", "problem", "method", "phase", "trial", "seed", "budget")
+        return Outcome(**{name: getattr(self, name) for name in asked}, **result)
+
 
 def slug(text: str) -> str:
     """``text`` as a part of a file name, at most 40 characters."""
@@ -99,12 +104,8 @@ def execute(spec: RunSpec, folder: str, checkpoint_every: float = 30.0) -> Outco
     store = Store(folder)
     checkpoint = store.scratch / f"{spec.run}.checkpoint"
     progress = store.scratch / f"{spec.run}.progress"
-    recorder = Recorder(
-        spec.budget,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        progress=_progress_writer(progress),
-    )
+    writer = _progress_writer(progress)
+    recorder = Recorder(spec.budget, checkpoint=checkpoint, checkpoint_every=checkpoint_every, progress=writer)
     result: dict[str, Any] = {"status": "ok"}
     hyper: dict[str, Any] = dict(spec.hyper)
     try:
@@ -124,21 +125,10 @@ def execute(spec: RunSpec, folder: str, checkpoint_every: float = 30.0) -> Outco
         result = {"status": "diverged", "message": error.reason, "diverged_at": error.at}
     except (Exception, SystemExit) as error:
         result = {"status": "failed", "message": describe_error(error)}
-    outcome = Outcome(
-        run=spec.run,
-        problem=spec.problem,
-        method=spec.method,
-        phase=spec.phase,
-        trial=spec.trial,
-        seed=spec.seed,
-        budget=spec.budget,
-        seconds=recorder.seconds,
-        hyper=hyper,
-        costs=recorder.costs,
-        notes=recorder.notes,
-        pictures=recorder.pictures,
+    outcome = spec.outcome(
+        seconds=recorder.seconds, hyper=hyper, costs=recorder.costs, notes=recorder.notes, pictures=recorder.pictures,
         **result,
-    )
+    )  # fmt: skip
     store.write_run(outcome, recorder.records)
     recorder.clear_checkpoint()
     progress.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.seeds import SeedTree
 from ..core.validation import OptimandError
@@ -91,16 +91,14 @@ class Scheduler:
         """Submit whatever of a pair can be run now."""
         problem, _ = key
         entry = self.pairs[key]
-        if key in self.tuners:
-            tuner = self.tuners[key]
+        hyper: dict[str, Any] = {}
+        if tuner := self.tuners.get(key):
             while fresh := tuner.ask():  # a stored trial is told at once, so an adaptive search may go on
-                for number, hyper in fresh:
-                    self._request(self.study.run_spec(problem, entry, "tune", number, 0, hyper))
+                for number, tried in fresh:
+                    self._request(self.study.run_spec(problem, entry, "tune", number, 0, tried))
             if not tuner.complete:
                 return
             hyper = tuner.best()
-        else:
-            hyper = {}
         for seed in range(self.study.spec.seeds):
             self._request(self.study.run_spec(problem, entry, "final", -1, seed, hyper))
 
@@ -126,19 +124,12 @@ class Scheduler:
         del self.active[spec.run]
         if isinstance(result, BrokenProcessPool):
             message = "the worker process died twice, the second time with nothing else running (out of memory?)"
-            result = Outcome(
-                run=spec.run,
-                problem=spec.problem,
-                method=spec.method,
-                phase=spec.phase,
-                trial=spec.trial,
-                seed=spec.seed,
-                status="failed",
-                message=message,
-                budget=spec.budget,
-                hyper=self.pairs[spec.problem, spec.method].method.hyper(spec.hyper),
-            )
-            self._store(result)
+            hyper = self.pairs[spec.problem, spec.method].method.hyper(spec.hyper)
+            result = spec.outcome(status="failed", message=message, hyper=hyper)
+            try:
+                self.study.store.write_run(result, [])
+            except OSError as error:
+                raise OptimandError(f"run {spec.run!r} could not be stored: {error}") from error
         elif isinstance(result, OptimandError):
             raise result
         elif isinstance(result, BaseException):
@@ -153,12 +144,6 @@ class Scheduler:
             if tuner.complete or self.study.spec.tuner == "tpe":
                 self._advance((spec.problem, spec.method))
                 self.announce(self.runs)
-
-    def _store(self, outcome: Outcome) -> None:
-        try:
-            self.study.store.write_run(outcome, [])
-        except OSError as error:
-            raise OptimandError(f"run {outcome.run!r} could not be stored: {error}") from error
 
     def _show(self) -> None:
         if self.observer is None:

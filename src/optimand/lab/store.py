@@ -166,21 +166,12 @@ class Store:
 
     def write_run(self, outcome: Outcome, records: list[Record]) -> None:
         """Write a finished run; replaces nothing but an identical run's file."""
-        n = len(records)
-        hyper = json.dumps(dict(outcome.hyper), sort_keys=True, default=str)
-        constant = {
-            "run": outcome.run,
-            "problem": outcome.problem,
-            "method": outcome.method,
-            "phase": outcome.phase,
-            "trial": outcome.trial,
-            "seed": outcome.seed,
-            "status": outcome.status,
-            "hyper": hyper,
-        }
-        columns = [pa.array([value] * n, CURVE_SCHEMA.field(name).type) for name, value in constant.items()]
-        for name, attribute in RECORD_COLUMNS.items():
-            columns.append(pa.array([getattr(r, attribute) for r in records], CURVE_SCHEMA.field(name).type))
+        constant = {**vars(outcome), "hyper": json.dumps(dict(outcome.hyper), sort_keys=True, default=str)}
+        columns = []
+        for column in CURVE_SCHEMA:
+            attribute = RECORD_COLUMNS.get(column.name)
+            values = [getattr(r, attribute) if attribute else constant[column.name] for r in records]
+            columns.append(pa.array(values, column.type))
         content = json.dumps(asdict(outcome), default=str).encode()
         table = pa.Table.from_arrays(columns, schema=CURVE_SCHEMA.with_metadata({METADATA_KEY: content}))
         sink = pa.BufferOutputStream()

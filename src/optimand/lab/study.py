@@ -185,7 +185,10 @@ class Study:
         return None if outcome.status == "failed" and self._retry_failed else outcome
 
     def _info(self) -> dict[str, Any]:
-        old = self.store.read_info() if self._has_info() else {}
+        try:
+            old = self.store.read_info()
+        except OptimandError:
+            old = {}
         now = {
             **environment(),
             "threads per run": str(self.threads),
@@ -202,13 +205,6 @@ class Study:
             "environment": _both(old.get("environment", {}), now),
             "planned_runs": self.planned_runs(),
         }
-
-    def _has_info(self) -> bool:
-        try:
-            self.store.read_info()
-        except OptimandError:
-            return False
-        return True
 
     def _problem_info(self, text: str) -> dict[str, Any]:
         p = self.problems[text]
@@ -293,13 +289,8 @@ def compare(
         >>> study = compare("digits-mlp", ["adamw", "lion"], seeds=3, tune=8)  # doctest: +SKIP
         >>> study.summary().verdict  # doctest: +SKIP
     """
-    spec = StudySpec(
-        problems=(problems,) if isinstance(problems, str) else tuple(problems),
-        methods=(methods,) if isinstance(methods, str) else tuple(methods),
-        seeds=seeds,
-        tune=tune,
-        budget=budget,
-    )
+    texts, names = ((text,) if isinstance(text, str) else tuple(text) for text in (problems, methods))
+    spec = StudySpec(texts, names, seeds=seeds, tune=tune, budget=budget)
     study = Study(spec, folder=folder, **options)
     study.run()
     return study

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import median
 from typing import Any
 
@@ -115,7 +115,7 @@ class StudySummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``: NaN and infinity become null."""
-        return _plain(asdict(self))
+        return finite(asdict(self))
 
 
 def summarize(results: Results) -> StudySummary:
@@ -153,8 +153,7 @@ def summarize(results: Results) -> StudySummary:
 def _summarize_problem(
     results: Results, problem: str, facts: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]
 ) -> ProblemSummary:
-    finals = {name: results.select(problem, name) for name in methods}
-    finals = {name: runs for name, runs in finals.items() if runs}
+    finals = {name: runs for name in methods if (runs := results.select(problem, name))}
     seeds = sorted({o.seed for runs in finals.values() for o in runs})
     reach = _reach_targets(results, problem, facts)
     values = {name: _by_seed(runs, seeds) for name, runs in finals.items()}
@@ -165,23 +164,12 @@ def _summarize_problem(
     if finals:
         best, tied = ties_with_best(test, facts["direction"])
         if len(seeds) == 1:  # no noise was measured, so nothing is known to be within it
-            level = _nan_last(test[best][0])
-            tied = {name: name == best or (test[name][0] == level == facts.get("solved")) for name in finals}
+            lowest = _nan_last(test[best][0])
+            tied = {name: name == best or (test[name][0] == lowest == facts.get("solved")) for name in finals}
         for name, runs in finals.items():
-            rows.append(
-                _row(
-                    results,
-                    problem,
-                    facts,
-                    name,
-                    methods[name]["label"],
-                    runs,
-                    values[name],
-                    (test[name], test[best]),
-                    tied[name],
-                    reach,
-                )
-            )
+            level = (test[name], test[best])
+            label = methods[name]["label"]
+            rows.append(_row(results, problem, facts, name, label, runs, values[name], level, tied[name], reach))
         sign = -1.0 if facts["direction"] == "max" else 1.0
         late = {row.method: math.inf if row.target_at is None else row.target_at for row in rows}
         rows.sort(
@@ -190,19 +178,12 @@ def _summarize_problem(
                 sign * _nan_last(r.test.mean), r.label,
             )
         )  # fmt: skip
-        rows = [Row(**{**vars(row), "rank": i + 1}) for i, row in enumerate(rows)]
+        rows = [replace(row, rank=i) for i, row in enumerate(rows, 1)]
     return ProblemSummary(
         problem=problem,
-        label=facts["label"],
-        family=facts["family"],
-        summary=facts["summary"],
-        unit=facts["unit"],
-        budget=facts["budget"],
-        metric=facts["metric"],
-        direction=facts["direction"],
-        target=facts["target"],
         rows=rows,
         verdict=problem_verdict(rows, facts),
+        **{f.name: facts[f.name] for f in fields(ProblemSummary) if f.name not in ("problem", "rows", "verdict")},
     )
 
 
@@ -314,11 +295,12 @@ def _nan_last(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+def finite(value: Any) -> Any:
+    """The value as JSON knows it: null for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -43,6 +43,15 @@ def _title(problem: ProblemSummary) -> str:
     return f"{problem.label}: test {problem.metric} after {problem.budget} {problem.unit} ({better} is better)"
 
 
+def numbers_table(first: str, *others: str) -> Table:
+    """A column of names, which may fold, and columns of numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(Text(first), overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
 def problem_table(problem: ProblemSummary) -> Table:
     """The ranking on one problem; fits 80 columns."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)

@@ -57,10 +57,7 @@ def problem_verdict(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
 def _solvers(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     """Those that solve it in every run, and those that are tied with them without."""
     tied = [row for row in rows[1:] if row.tied]
-    return (
-        [rows[0].label, *(row.label for row in tied if row.solved)],
-        [row.label for row in tied if not row.solved],
-    )
+    return [rows[0].label, *(row.label for row in tied if row.solved)], [row.label for row in tied if not row.solved]
 
 
 def _solve(labels: Sequence[str]) -> str:
@@ -73,12 +70,8 @@ def _repeats(interval: Interval) -> bool:
 
 
 def _bad_runs(row: Row) -> str:
-    parts = []
-    if row.diverged:
-        parts.append(f"{row.diverged} of {row.n} runs diverged")
-    if row.failed:
-        parts.append(f"{row.failed} of {row.n} runs failed")
-    return " and ".join(parts)
+    counts = ((row.diverged, "diverged"), (row.failed, "failed"))
+    return " and ".join(f"{count} of {row.n} runs {word}" for count, word in counts if count)
 
 
 MOST_TOLD = 3  # problems that the overall verdict goes through one by one

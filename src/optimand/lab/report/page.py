@@ -13,6 +13,7 @@ from ... import _version
 from ...core.recorder import write_atomically
 from ...core.validation import OptimandError
 from ..store import Results
+from ..summary import finite
 from . import series
 from .specs import Chart
 from .view import View, study_view, unique_labels
@@ -165,20 +166,10 @@ def _rounded(value: Any) -> Any:
 
 def safe_json(value: Any) -> str:
     """JSON that may stand inside a ``<script>`` element; NaN and infinity become null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _query(problem: View) -> str:

@@ -80,13 +80,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 def quantity(field_name: str, title: str, values: Sequence[float], **scale: Any) -> Spec:
     """A quantitative channel with the scale that its values want."""
     chosen = scale_for(values, **scale)
-    return {
-        "field": field_name,
-        "type": "quantitative",
-        "title": title,
-        "scale": chosen,
-        "axis": axis(chosen, values),
-    }
+    return {"field": field_name, "type": "quantitative", "title": title, "scale": chosen, "axis": axis(chosen, values)}
 
 
 def horizontal(channel: Spec) -> Spec:

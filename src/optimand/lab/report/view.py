@@ -10,7 +10,7 @@ from typing import Any
 from ...core.validation import OptimandError
 from ..store import Results
 from ..summary import ProblemSummary, Row, StudySummary, summarize
-from . import charts, formatting, memory_chart, series
+from . import charts, formatting, series
 from .pictures import pictures
 from .ranking import ranking
 from .rules import rules
@@ -137,7 +137,7 @@ def _problem_view(
         charts.learning_curves(series.learning_curves(results, p, labels, points), p.unit, p.budget, order, p.target),
         *pictures(results, p, labels, order),
         charts.trade_off(series.costs(p, labels), p.unit, p.metric, order),
-        memory_chart.quality_against_memory(series.memory(p, labels), p.metric, order),
+        charts.quality_against_memory(series.memory(p, labels), p.metric, order),
         charts.tuning_effort(series.tuning_effort(p, labels), p.metric, order),
         charts.tuning_trials(trials, axes, p.metric, p.direction, space, order),
     ]

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...core.validation import OptimandError
+from ...core.catalog import method
+from ...core.space import Choice, Dimension, Float
+from ...core.validation import OptimandError, check_int, check_number
 from ..stateful import Stateful
 from .implicit import implicit_hypergradient, unrolled_hypergradient
 from .loop import Instance
@@ -15,6 +17,9 @@ from .oracle import checked_projection
 from .schedules import Curvature, step_of
 
 Array = Any
+
+ALPHA, GAMMA, INNER = Float(0.03, 10.0, log=True), Float(0.1, 1.6, log=True), Choice(5, 10, 20, 50)
+SPACE: dict[str, Dimension] = {"alpha": ALPHA, "gamma": GAMMA, "inner_steps": INNER}
 
 
 class _LowerDescent(Stateful):
@@ -50,11 +55,12 @@ class _LowerDescent(Stateful):
 class _Baseline(Stateful):
     _state: ClassVar[tuple[str, ...]] = ("x", "z", "descent")
 
-    def __init__(self, instance: Instance, alpha: float, gamma: float, inner_steps: int) -> None:
+    def __init__(self, instance: Instance, *, alpha: float = 1.0, gamma: float = 0.8, inner_steps: int = 20) -> None:
         if not hasattr(instance.oracle, "second_order"):
             raise OptimandError("the method needs second derivatives, which this problem's oracle does not have")
         self.instance, self.oracle = instance, instance.oracle
-        self.alpha, self.inner_steps = alpha * instance.upper_unit, inner_steps
+        self.alpha = alpha * instance.upper_unit
+        self.inner_steps = check_int("inner_steps", inner_steps, low=1)
         self.descent = _LowerDescent(instance, gamma)
         self.project_x = checked_projection("project_x", instance.project_x)
         self.x, self.z = self.project_x(instance.x0), self.descent.project(instance.y0)
@@ -65,15 +71,26 @@ class _Baseline(Stateful):
         self.x, self.z = self.project_x(self.x - self.alpha * gradient), z
 
 
+@method(
+    "bilevel-implicit",
+    family="bilevel",
+    space={**SPACE, "cg_steps": Choice(3, 5, 10, 20)},
+    summary="Implicit differentiation by conjugate gradients: needs Hessian-vector products",
+)
 class Implicit(_Baseline):
-    """Implicit differentiation: lower steps from the last solution, then conjugate gradients from the last v."""
+    """Implicit differentiation: lower steps from the last solution, then conjugate gradients from the last v.
+
+    Args:
+        instance, alpha, gamma, inner_steps: see :func:`~optimand.numerical.bilevel.methods.double_loop`.
+        cg_steps: cap on products with the Hessian in each step.
+    """
 
     _state = (*_Baseline._state, "v")
 
     def __init__(
         self, instance: Instance, *, alpha: float = 1.0, gamma: float = 0.8, inner_steps: int = 20, cg_steps: int = 20
     ) -> None:
-        super().__init__(instance, alpha, gamma, inner_steps)
+        super().__init__(instance, alpha=alpha, gamma=gamma, inner_steps=inner_steps)
         self.cg_steps = cg_steps
         self.v: Array | None = None
 
@@ -90,11 +107,18 @@ class Implicit(_Baseline):
         self.v = v
 
 
+@method(
+    "bilevel-unrolled",
+    family="bilevel",
+    space=SPACE,
+    summary="Differentiation through the lower steps: memory grows with their number",
+)
 class Unrolled(_Baseline):
-    """Reverse-mode differentiation through the last lower steps, from the last solution."""
+    """Reverse-mode differentiation through the last lower steps, from the last solution.
 
-    def __init__(self, instance: Instance, *, alpha: float = 1.0, gamma: float = 0.8, inner_steps: int = 20) -> None:
-        super().__init__(instance, alpha, gamma, inner_steps)
+    Args:
+        instance, alpha, gamma, inner_steps: see :func:`~optimand.numerical.bilevel.methods.double_loop`.
+    """
 
     def step(self) -> None:
         """One outer step."""
@@ -107,11 +131,21 @@ class Unrolled(_Baseline):
         self.move(gradient, path[-1])
 
 
+@method(
+    "no-cleaning",
+    family="bilevel",
+    space={"gamma": GAMMA},
+    summary="The lower level alone, all weights 1 (penalties at their usual value): what tuning has to beat",
+)
 class FixedUpper(_Baseline):
-    """The lower level alone, at the upper variable that a user would choose without tuning."""
+    """The lower level alone, at the upper variable that a user would choose without tuning.
 
-    def __init__(self, instance: Instance, *, gamma: float = 0.8, inner_steps: int = 20) -> None:
-        super().__init__(instance, 1.0, gamma, inner_steps)
+    Args:
+        instance, gamma: see :func:`~optimand.numerical.bilevel.methods.double_loop`.
+    """
+
+    def __init__(self, instance: Instance, *, gamma: float = 0.8) -> None:
+        super().__init__(instance, gamma=gamma)
         self.x = self.project_x(instance.neutral)
 
     def step(self) -> None:
@@ -119,14 +153,25 @@ class FixedUpper(_Baseline):
         self.z = self.descent.run(self.x, self.z, self.descent.step_size(self.x, self.z), self.inner_steps)
 
 
+@method(
+    "validation-only",
+    family="bilevel",
+    space={"gamma": GAMMA, "decay": Float(1e-5, 1.0, log=True)},
+    summary="The upper level alone: trained on the validation data, without the training data",
+)
 class UpperOnly(_Baseline):
-    """The upper level alone: f is minimized over y, as if its data were for training, with a little decay."""
+    """The upper level alone: f is minimized over y, as if its data were for training, with a little decay.
+
+    Args:
+        instance, gamma: see :func:`~optimand.numerical.bilevel.methods.double_loop`.
+        decay: weight of a penalty on the lower variable, without which few data are overfitted, >= 0.
+    """
 
     _state = (*_Baseline._state, "momentum", "previous")
 
-    def __init__(self, instance: Instance, *, gamma: float = 0.8, inner_steps: int = 20, decay: float = 1e-3) -> None:
-        super().__init__(instance, 1.0, gamma, inner_steps)
-        self.decay = decay
+    def __init__(self, instance: Instance, *, gamma: float = 0.8, decay: float = 1e-3) -> None:
+        super().__init__(instance, gamma=gamma)
+        self.decay = check_number("decay", decay, low=0)
         self.momentum, self.previous = 1.0, self.z
         # Twice the curvature of g at the start serves for f, whose data are of the same kind.
         self.gamma = self.descent.step_size(self.x, self.z) / 2

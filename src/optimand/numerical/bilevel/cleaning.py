@@ -15,27 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from .oracle import PairedBatch, PairedOracle
+from .oracle import PairedBatch, PairedOracle, SplitData
 
 Array = Any
 
 
 @dataclass(frozen=True)
-class CleaningData:
-    """Inputs (n, features) and labels of the three splits; ``corrupt`` marks the wrong training labels.
+class CleaningData(SplitData):
+    """Data of which some training labels are wrong.
 
     Attributes:
-        train_x, train_t, valid_x, valid_t, test_x, test_t: the splits.
         corrupt: shape (n_train,), whether a training label was changed.
         classes: number of classes.
     """
 
-    train_x: Array
-    train_t: Array
-    valid_x: Array
-    valid_t: Array
-    test_x: Array
-    test_t: Array
     corrupt: Array
     classes: int
 

@@ -7,23 +7,19 @@ Every method is built as ``build(instance, **hyper)``. Steps are relative, so th
 from __future__ import annotations
 
 from ...core.catalog import method
-from ...core.space import Choice, Dimension, Float
+from ...core.space import Dimension, Float
 from ...core.validation import check_int, check_number
-from .baselines import FixedUpper, Implicit, Unrolled, UpperOnly
+from .baselines import ALPHA, GAMMA, INNER
 from .double_loop import DoubleLoop
 from .loop import Instance
 from .schedules import Curvature, LowerStep
 from .single_loop import SingleLoop
 
 PAPER = "bilevel-penalty"
-ALPHA, GAMMA = Float(0.03, 10.0, log=True), Float(0.1, 1.6, log=True)
 SPACE: dict[str, Dimension] = {"sigma": Float(0.01, 1.0, log=True), "alpha": ALPHA, "gamma": GAMMA}
-BASELINE_SPACE: dict[str, Dimension] = {"alpha": ALPHA, "gamma": GAMMA, "inner_steps": Choice(5, 10, 20, 50)}
 
 
-@method(
-    "bilevel-penalty", family="bilevel", paper=PAPER, space={**SPACE, "inner_steps": Choice(5, 10, 20, 50)}
-)  # fmt: skip
+@method("bilevel-penalty", family="bilevel", paper=PAPER, space={**SPACE, "inner_steps": INNER})
 def double_loop(
     instance: Instance,
     sigma: float = 0.1,
@@ -92,73 +88,3 @@ def storm(
         gamma=check_number("gamma", gamma, low=0, low_open=True) / curvature, eta=eta,
         sample=None if instance.sampler is None else instance.sampler(batch), rng=instance.rng,
     )  # fmt: skip
-
-
-@method(
-    "bilevel-implicit",
-    family="bilevel",
-    space={**BASELINE_SPACE, "cg_steps": Choice(3, 5, 10, 20)},
-    summary="Implicit differentiation by conjugate gradients: needs Hessian-vector products",
-)
-def implicit(
-    instance: Instance,
-    alpha: float = 1.0,
-    gamma: float = 0.8,
-    inner_steps: int = 20,
-    cg_steps: int = 20,
-) -> Implicit:
-    """Implicit differentiation.
-
-    Args:
-        instance, alpha, gamma, inner_steps: see :func:`double_loop`.
-        cg_steps: cap on products with the Hessian in each step.
-    """
-    check_int("inner_steps", inner_steps, low=1)
-    return Implicit(instance, alpha=alpha, gamma=gamma, inner_steps=inner_steps, cg_steps=cg_steps)
-
-
-@method(
-    "bilevel-unrolled",
-    family="bilevel",
-    space=BASELINE_SPACE,
-    summary="Differentiation through the lower steps: memory grows with their number",
-)
-def unrolled(instance: Instance, alpha: float = 1.0, gamma: float = 0.8, inner_steps: int = 20) -> Unrolled:
-    """Reverse-mode differentiation through the lower steps.
-
-    Args:
-        instance, alpha, gamma, inner_steps: see :func:`double_loop`.
-    """
-    check_int("inner_steps", inner_steps, low=1)
-    return Unrolled(instance, alpha=alpha, gamma=gamma, inner_steps=inner_steps)
-
-
-@method(
-    "no-cleaning",
-    family="bilevel",
-    space={"gamma": GAMMA},
-    summary="The lower level alone, all weights 1 (penalties at their usual value): what tuning has to beat",
-)
-def no_cleaning(instance: Instance, gamma: float = 0.8) -> FixedUpper:
-    """The lower level alone.
-
-    Args:
-        instance, gamma: see :func:`double_loop`.
-    """
-    return FixedUpper(instance, gamma=gamma)
-
-
-@method(
-    "validation-only",
-    family="bilevel",
-    space={"gamma": GAMMA, "decay": Float(1e-5, 1.0, log=True)},
-    summary="The upper level alone: trained on the validation data, without the training data",
-)
-def validation_only(instance: Instance, gamma: float = 0.8, decay: float = 1e-3) -> UpperOnly:
-    """The upper level alone.
-
-    Args:
-        instance, gamma: see :func:`double_loop`.
-        decay: weight of a penalty on the lower variable, without which few data are overfitted, >= 0.
-    """
-    return UpperOnly(instance, gamma=gamma, decay=check_number("decay", decay, low=0))

@@ -122,24 +122,18 @@ def bilevel_minimize(
         raise ValueError("alpha must be a number or a function of the step with sample, got 'auto'")
     limits = Limits(maxiter, max_seconds, max_calls)
     oracle, x0, y0 = _oracle(f, g, x0, y0, autodiff, sample is not None)
+    points = (oracle, x0, y0, project_x, project_y)
     common = {"sigma": sigma, "alpha": alpha, "gamma": gamma, "sample": sample, "rng": rng}
-    double = {"inner_steps": inner_steps, "rho": rho, "beta": beta}
-    solver = _solver(method, (oracle, x0, y0, project_x, project_y), common, double, eta)
+    solver: PenaltyMethod
+    if method == "double-loop" or (method == "single-loop" and sample is None):
+        steps = inner_steps if method == "double-loop" else 1
+        solver = DoubleLoop(*points, inner_steps=steps, rho=rho, beta=beta, **common)
+    elif not math.isinf(rho) or beta != 1:
+        raise ValueError(f"rho and beta belong to the double loop, got rho={rho!r} and beta={beta!r}")
+    else:
+        solver = SingleLoop(*points, eta=eta if method == "storm" else 1.0, **common)
     status, detail = _loop(solver, limits, tol, callback)
     return _result(solver, status, detail, tol, check_growth and sample is None, limits)
-
-
-def _solver(
-    method: str, points: tuple[Any, ...], common: dict[str, Any], double: dict[str, Any], eta: Any
-) -> PenaltyMethod:
-    if method == "double-loop":
-        return DoubleLoop(*points, **double, **common)
-    if method == "single-loop" and common["sample"] is None:
-        return DoubleLoop(*points, **{**double, "inner_steps": 1}, **common)
-    rho, beta = double["rho"], double["beta"]
-    if not math.isinf(rho) or beta != 1:
-        raise ValueError(f"rho and beta belong to the double loop, got rho={rho!r} and beta={beta!r}")
-    return SingleLoop(*points, eta=eta if method == "storm" else 1.0, **common)
 
 
 def _loop(

@@ -31,6 +31,18 @@ class PairedBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
+class SplitData:
+    """Inputs (n, features) and targets or labels (n,) of three splits: the lower level's, the upper's, neither's."""
+
+    train_x: Array
+    train_t: Array
+    valid_x: Array
+    valid_t: Array
+    test_x: Array
+    test_t: Array
+
+
+@dataclass(frozen=True)
 class Level:
     """An objective of one level with its two partial gradients.
 

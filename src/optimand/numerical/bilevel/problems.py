@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ...core.catalog import problem
+from ...core.catalog import problem, signature_defaults
 from ...core.contracts import Method
 from ...core.projections import Box
 from ...core.recorder import Recorder
@@ -68,49 +69,39 @@ def _check_splits(split_seed: int, splits: str) -> None:
         raise ValueError(f"split_seed belongs to splits='fixed', got split_seed={split_seed} with splits={splits!r}")
 
 
-def _spec(name: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+def _spec(name: str, factory: Callable[..., Any], **given: Any) -> str:
     """A problem's name with the parameters that are not at their defaults, as typed."""
+    defaults = signature_defaults(factory, skip=0)
     changed = {k: v for k, v in given.items() if v != defaults[k]}
     return name + (":" + ",".join(f"{k}={v}" for k, v in changed.items()) if changed else "")
 
 
-@dataclass(frozen=True)
-class _Digits:
-    split_seed: int
-    splits: str
-    lam: float
+# Functions at the top, so that problems can be sent to workers.
+def _digits(split_seed: int, splits: str, lam: float, seed: SeedTree) -> Instance:
+    from .cleaning import HyperCleaning, accuracy, area_under_curve, cross_entropy, digits_data
 
-    def __call__(self, seed: SeedTree) -> Instance:
-        from .cleaning import HyperCleaning, accuracy, area_under_curve, cross_entropy, digits_data
+    if splits == "fixed":
+        data = digits_data(split_seed)
+    else:
+        data = digits_data(None, tuple(int(w) for w in seed.sequence().generate_state(4)))
 
-        if self.splits == "fixed":
-            data = digits_data(self.split_seed)
-        else:
-            data = digits_data(None, tuple(int(w) for w in seed.sequence().generate_state(4)))
+    def evaluate(u: Array, w: Array) -> Metrics:
+        # The validation data are the upper level's: what is recorded on them is what methods minimize.
+        held_out = (("valid", data.valid_x, data.valid_t), ("test", data.test_x, data.test_t))
+        found = {s: {"error": 1 - accuracy(w, x, t), "cross_entropy": cross_entropy(w, x, t)} for s, x, t in held_out}
+        return {**found, "train": {"auc": area_under_curve(u, ~data.corrupt)}}
 
-        def evaluate(u: Array, w: Array) -> Metrics:
-            # The validation data are the upper level's: what is recorded on them is what methods minimize.
-            return {
-                **{
-                    split: {"error": 1 - accuracy(w, x, t), "cross_entropy": cross_entropy(w, x, t)}
-                    for split, x, t in (
-                        ("valid", data.valid_x, data.valid_t), ("test", data.test_x, data.test_t)
-                    )
-                },
-                "train": {"auc": area_under_curve(u, ~data.corrupt)},
-            }  # fmt: skip
-
-        n, m = len(data.train_t), len(data.valid_t)
-        return Instance(
-            oracle=HyperCleaning(data, self.lam),
-            x0=np.full(n, 0.5),
-            y0=np.zeros((data.classes, data.train_x.shape[1])),
-            evaluate=evaluate,
-            upper_unit=20.0,
-            neutral=np.ones(n),
-            project_x=Box(0.0, 1.0),
-            sampler=lambda batch: index_sampler(m, n, batch),
-        )
+    n, m = len(data.train_t), len(data.valid_t)
+    return Instance(
+        oracle=HyperCleaning(data, lam),
+        x0=np.full(n, 0.5),
+        y0=np.zeros((data.classes, data.train_x.shape[1])),
+        evaluate=evaluate,
+        upper_unit=20.0,
+        neutral=np.ones(n),
+        project_x=Box(0.0, 1.0),
+        sampler=lambda batch: index_sampler(m, n, batch),
+    )
 
 
 @problem("digits-hyper-cleaning", family="bilevel")
@@ -132,10 +123,9 @@ def digits_hyper_cleaning(*, split_seed: int = 0, splits: str = "by-seed", lam: 
     """
     _check_splits(split_seed, splits)
     check_number("lam", lam, low=0, low_open=True)
-    given = {"split_seed": split_seed, "splits": splits, "lam": lam}
     return BilevelProblem(
-        name=_spec("digits-hyper-cleaning", given, {"split_seed": 0, "splits": "by-seed", "lam": 1e-3}),
-        make=_Digits(split_seed, splits, lam),
+        name=_spec("digits-hyper-cleaning", digits_hyper_cleaning, split_seed=split_seed, splits=splits, lam=lam),
+        make=functools.partial(_digits, split_seed, splits, lam),
         summary="digits 8x8 (UCI), 40 % of 800 labels wrong, weights of examples fitted to 200 clean ones (the "
         "validation data); 797 for test",
         metric="error",
@@ -143,31 +133,26 @@ def digits_hyper_cleaning(*, split_seed: int = 0, splits: str = "by-seed", lam: 
     )
 
 
-@dataclass(frozen=True)
-class _Diabetes:
-    split_seed: int
-    splits: str
+def _diabetes(split_seed: int, splits: str, seed: SeedTree) -> Instance:
+    from .quadratic import TunedRidge, diabetes_data
 
-    def __call__(self, seed: SeedTree) -> Instance:
-        from .quadratic import TunedRidge, diabetes_data
+    rng = np.random.default_rng(split_seed) if splits == "fixed" else seed.numpy()
+    oracle = TunedRidge(diabetes_data(rng))
 
-        rng = np.random.default_rng(self.split_seed) if self.splits == "fixed" else seed.numpy()
-        oracle = TunedRidge(diabetes_data(rng))
+    def evaluate(x: Array, w: Array) -> Metrics:
+        return {split: {"mse": oracle.error(split, w)} for split in ("valid", "test")}
 
-        def evaluate(x: Array, w: Array) -> Metrics:
-            return {split: {"mse": oracle.error(split, w)} for split in ("valid", "test")}
-
-        n, m = len(oracle.data.train_t), len(oracle.data.valid_t)
-        return Instance(
-            oracle=oracle,
-            x0=np.full(11, -2.0),
-            y0=np.zeros(oracle.data.train_x.shape[1]),
-            evaluate=evaluate,
-            upper_unit=5.0,
-            neutral=np.full(11, -2.0),
-            project_x=Box(-6.0, 3.0),
-            sampler=lambda batch: index_sampler(m, n, batch),
-        )
+    n, m = len(oracle.data.train_t), len(oracle.data.valid_t)
+    return Instance(
+        oracle=oracle,
+        x0=np.full(11, -2.0),
+        y0=np.zeros(oracle.data.train_x.shape[1]),
+        evaluate=evaluate,
+        upper_unit=5.0,
+        neutral=np.full(11, -2.0),
+        project_x=Box(-6.0, 3.0),
+        sampler=lambda batch: index_sampler(m, n, batch),
+    )
 
 
 @problem("diabetes-ridge", family="bilevel")
@@ -187,10 +172,9 @@ def diabetes_ridge(*, split_seed: int = 0, splits: str = "by-seed") -> BilevelPr
         (64,)
     """
     _check_splits(split_seed, splits)
-    given = {"split_seed": split_seed, "splits": splits}
     return BilevelProblem(
-        name=_spec("diabetes-ridge", given, {"split_seed": 0, "splits": "by-seed"}),
-        make=_Diabetes(split_seed, splits),
+        name=_spec("diabetes-ridge", diabetes_ridge, split_seed=split_seed, splits=splits),
+        make=functools.partial(_diabetes, split_seed, splits),
         summary="ridge regression, diabetes: 221 patients with 64 features, 11 penalties fitted to 110 others (the "
         "validation data); 111 for test",
         metric="mse",
@@ -198,66 +182,60 @@ def diabetes_ridge(*, split_seed: int = 0, splits: str = "by-seed") -> BilevelPr
     )
 
 
-@dataclass(frozen=True)
-class _Quadratic:
-    case: str
-    n: int
-    m: int
+def _quadratic(case: str, n: int, m: int, seed: SeedTree) -> Instance:
+    from .quadratic import QuadraticPrograms
 
-    def __call__(self, seed: SeedTree) -> Instance:
-        from .quadratic import QuadraticPrograms
+    rng = seed.numpy()
+    basis = np.linalg.qr(rng.normal(size=(m, m)))[0]
+    spectrum = np.geomspace(0.3, 1.0, m)
+    if case == "many":
+        spectrum[: m // 2] = 0.0
+    A = (basis * spectrum) @ basis.T
+    B = (basis * (spectrum > 0)) @ rng.normal(size=(m, n)) / np.sqrt(m)
+    target, c = rng.normal(size=m), 0.1
+    box = Box(-BOUND, BOUND) if case == "box" else None
 
-        rng = seed.numpy()
-        basis = np.linalg.qr(rng.normal(size=(self.m, self.m)))[0]
-        spectrum = np.geomspace(0.3, 1.0, self.m)
-        if self.case == "many":
-            spectrum[: self.m // 2] = 0.0
-        A = (basis * spectrum) @ basis.T
-        B = (basis * (spectrum > 0)) @ rng.normal(size=(self.m, self.n)) / np.sqrt(self.m)
-        target, c = rng.normal(size=self.m), 0.1
-        box = Box(-BOUND, BOUND) if self.case == "box" else None
+    def free(y: Array) -> Array:
+        return (np.abs(y) < BOUND - 1e-12).astype(float)
 
-        def free(y: Array) -> Array:
-            return (np.abs(y) < BOUND - 1e-12).astype(float)
+    inverse = np.linalg.pinv(A, hermitian=True)
+    kernel = np.eye(m) - inverse @ A
 
-        inverse = np.linalg.pinv(A, hermitian=True)
-        kernel = np.eye(self.m) - inverse @ A
+    def best(x: Array, z: Array) -> Array:
+        """The lower solution that is best for f."""
+        if box is not None:
+            return _boxed_minimizer(A, B @ x, z)
+        return inverse @ (B @ x) + kernel @ target
 
-        def best(x: Array, z: Array) -> Array:
-            """The lower solution that is best for f."""
-            if box is not None:
-                return _boxed_minimizer(A, B @ x, z)
-            return inverse @ (B @ x) + kernel @ target
+    def psi(x: Array, y: Array) -> float:
+        return 0.5 * float(((y - target) ** 2).sum() + c * (x**2).sum())
 
-        def psi(x: Array, y: Array) -> float:
-            return 0.5 * float(((y - target) ** 2).sum() + c * (x**2).sum())
+    solution = inverse @ B
+    answer = np.linalg.solve(solution.T @ solution + c * np.eye(n), solution.T @ (target - kernel @ target))
+    least = psi(answer, solution @ answer + kernel @ target)
 
-        solution = inverse @ B
-        answer = np.linalg.solve(solution.T @ solution + c * np.eye(self.n), solution.T @ (target - kernel @ target))
-        least = psi(answer, solution @ answer + kernel @ target)
+    def evaluate(x: Array, z: Array) -> Metrics:
+        # There are no data to hold out: both splits get the same numbers.
+        y = best(x, z)
+        value = psi(x, y)
+        border = None if box is None else np.eye(m)[free(y) == 0]
+        slope = limit_hypergradient(c * x, y - target, A, -B.T, border)
+        found = {"psi": value, "stationarity": max(float(np.linalg.norm(slope)), 1e-16)}
+        if box is None:
+            found["gap"] = max(value - least, 1e-16)
+        return {"valid": found, "test": found}
 
-        def evaluate(x: Array, z: Array) -> Metrics:
-            # There are no data to hold out: both splits get the same numbers.
-            y = best(x, z)
-            value = psi(x, y)
-            border = None if box is None else np.eye(self.m)[free(y) == 0]
-            slope = limit_hypergradient(c * x, y - target, A, -B.T, border)
-            found = {"psi": value, "stationarity": max(float(np.linalg.norm(slope)), 1e-16)}
-            if box is None:
-                found["gap"] = max(value - least, 1e-16)
-            return {"valid": found, "test": found}
-
-        curvature = float(np.linalg.norm(inverse @ B, 2)) ** 2 + c
-        return Instance(
-            oracle=QuadraticPrograms(A, B, target, c),
-            x0=np.zeros(self.n),
-            y0=np.zeros(self.m),
-            evaluate=evaluate,
-            upper_unit=1 / curvature,
-            neutral=np.zeros(self.n),
-            project_y=box,
-            free=free if box is not None else None,
-        )
+    curvature = float(np.linalg.norm(solution, 2)) ** 2 + c
+    return Instance(
+        oracle=QuadraticPrograms(A, B, target, c),
+        x0=np.zeros(n),
+        y0=np.zeros(m),
+        evaluate=evaluate,
+        upper_unit=1 / curvature,
+        neutral=np.zeros(n),
+        project_y=box,
+        free=free if box is not None else None,
+    )
 
 
 def _boxed_minimizer(A: Array, b: Array, start: Array) -> Array:
@@ -298,8 +276,8 @@ def bilevel_quadratic(*, case: str = "unique", n: int = 5, m: int = 20) -> Bilev
     check_int("m", m, low=2)
     what = {"unique": "one lower solution", "many": "many lower solutions", "box": "lower variables in a box"}[case]
     return BilevelProblem(
-        name=_spec("bilevel-quadratic", {"case": case, "n": n, "m": m}, {"case": "unique", "n": 5, "m": 20}),
-        make=_Quadratic(case, n, m),
+        name=_spec("bilevel-quadratic", bilevel_quadratic, case=case, n=n, m=m),
+        make=functools.partial(_quadratic, case, n, m),
         summary=f"random quadratic program over another, {n} upper and {m} lower variables, {what}",
         metric="psi" if case == "box" else "gap",
         budget=20_000,

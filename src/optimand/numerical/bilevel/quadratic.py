@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .oracle import PairedBatch, PairedOracle
+from .oracle import PairedBatch, PairedOracle, SplitData
 
 Array = Any
 
@@ -75,19 +74,7 @@ class QuadraticPrograms(PairedOracle):
         return hessian, mixed
 
 
-@dataclass(frozen=True)
-class RegressionData:
-    """Inputs and standardized targets of the three splits."""
-
-    train_x: Array
-    train_t: Array
-    valid_x: Array
-    valid_t: Array
-    test_x: Array
-    test_t: Array
-
-
-def diabetes_data(rng: np.random.Generator) -> RegressionData:
+def diabetes_data(rng: np.random.Generator) -> SplitData:
     """scikit-learn's diabetes: 442 patients, ten measurements, their squares and products, standardized.
 
     Half of the patients are for training, a quarter each for validation and test, drawn by ``rng``.
@@ -109,7 +96,7 @@ def diabetes_data(rng: np.random.Generator) -> RegressionData:
     mean, scale = features[train].mean(0), features[train].std(0)
     features = (features - mean) / scale
     t = (t - t[train].mean()) / t[train].std()
-    return RegressionData(features[train], t[train], features[valid], t[valid], features[test], t[test])
+    return SplitData(features[train], t[train], features[valid], t[valid], features[test], t[test])
 
 
 class TunedRidge(PairedOracle):
@@ -129,7 +116,7 @@ class TunedRidge(PairedOracle):
         True
     """
 
-    def __init__(self, data: RegressionData) -> None:
+    def __init__(self, data: SplitData) -> None:
         super().__init__()
         self.data = data
         self._group = np.minimum(np.arange(data.train_x.shape[1]), 10)

@@ -47,7 +47,7 @@ class SingleLoop(PenaltyMethod):
             raise TypeError("rho is a parameter of the double loop, which alone has prox terms")
         super().__init__(*args, **options)
         self.eta = as_schedule("eta", eta, high=1.0)
-        self.estimates: tuple[Any, Any, Any] | None = None
+        self.estimates: tuple[Any, ...] | None = None
         self.previous: tuple[Any, Any, Any] | None = None
 
     def step(self) -> None:
@@ -57,15 +57,10 @@ class SingleLoop(PenaltyMethod):
         point = (self.x, self.y, self.z)
         gamma = self.gamma.update(k, self.oracle, *point, sigma, lambda: batch)
         new = self.oracle.joint(*point, sigma, batch)
-        if self.estimates is None or self.previous is None or eta == 1:
-            estimates = new
-        else:
+        estimates: tuple[Any, ...] = new
+        if self.estimates is not None and self.previous is not None and eta < 1:
             old = self.oracle.joint(*self.previous, sigma, batch)
-            estimates = (
-                storm(self.estimates[0], new[0], old[0], eta),
-                storm(self.estimates[1], new[1], old[1], eta),
-                storm(self.estimates[2], new[2], old[2], eta),
-            )
+            estimates = tuple(storm(*parts, eta) for parts in zip(self.estimates, new, old, strict=True))
         y, z = (self.project_y(w - gamma * e) for w, e in zip(point[1:], estimates[:2], strict=True))
         if not (np.isfinite(y).all() and np.isfinite(z).all()):
             raise FloatingPointError(f"the lower variables are not finite at step {k}")

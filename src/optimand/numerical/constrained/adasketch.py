@@ -19,10 +19,9 @@ from optimand.core.validation import check_choice, check_int, check_number
 from optimand.numerical.limits import Limits, Status
 
 from .inner import SOLVERS, make_solver
-from .kkt import KKT, RELATIVE, assemble
+from .kkt import KKT, RELATIVE, assemble, regularized_kkt
 from .merit import MeritSlope, merit
 from .nlp import EqualityProblem, Evaluations, Point, finite_vector, is_finite, wrong_derivative
-from .regularized import regularized_kkt
 from .sketch import check_sketch
 
 DELTA_FLOOR, ETA1_CAP, ETA2_FLOOR = 1e-6, 1e8, 1e-8  # numerical safeguards, no part of the theory

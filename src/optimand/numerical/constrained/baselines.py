@@ -48,13 +48,11 @@ def finished(
             lam = np.full(len(cons), math.nan)
         slope = grad + jac.T @ lam
         kkt = kkt_residual(slope, cons)
-        entries = {
-            "x": x, "lam": lam, "fun": fun, "constr_violation": float(np.linalg.norm(cons)),
-            "optimality": float(np.linalg.norm(slope)), "kkt": kkt if math.isfinite(kkt) else math.inf,
-            "success": success, "status": status, "message": message, "nit": nit,
-        }  # fmt: skip
-    result: Any = optimize.OptimizeResult
-    return result({**entries, **more})
+        return optimize.OptimizeResult(  # type: ignore[call-arg]
+            x=x, lam=lam, fun=fun, constr_violation=float(np.linalg.norm(cons)),
+            optimality=float(np.linalg.norm(slope)), kkt=kkt if math.isfinite(kkt) else math.inf,
+            success=success, status=status, message=message, nit=nit, **more,
+        )  # fmt: skip
 
 
 class _TimeSpent(Exception):  # noqa: N818 (an outcome, not an error)
@@ -108,8 +106,7 @@ def scipy_minimize(
         if np.isfinite(value) and "infs or NaNs" not in str(error):
             raise
         status, text = Status.NOT_FINITE, f"{type(error).__name__} in {method}: {error}"
-    result: Any = optimize.OptimizeResult
-    return result({"x": latest, "success": False, "status": int(status), "message": text, "nit": -1})
+    return optimize.OptimizeResult(x=latest, success=False, status=int(status), message=text, nit=-1)  # type: ignore[call-arg]
 
 
 def dense_constraints(cons: Callable[[Array], Array], jac: Callable[[Array], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from optimand.core import adoption
 from optimand.core.catalog import Family, Method, add_family
 from optimand.core.validation import OptimandError
 
-from .statement import Statement
+from .loop import Statement, run_method
 
 # What SciPy hands to a callable given as ``method=``; everything else in a signature is a hyperparameter.
 STANDARD = ("fun", "x0", "args", "jac", "hess", "hessp", "bounds", "constraints", "callback")
@@ -57,7 +58,7 @@ def adopt(name: str, obj: Any) -> Method:
         expected=_EXPECTED,
         on="a small problem",
         trial=trial,
-        build=_Adopted(obj, named, takes_any),
+        build=functools.partial(_minimize, obj, named, takes_any),
         given=(*STANDARD, *ASKED),
         leading=2,  # whatever they are called: the objective and the start
     )
@@ -72,26 +73,21 @@ def _keywords(obj: Any) -> tuple[set[str], bool]:
     return {p.name for p in parameters}, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-class _Adopted:
-    """Hands a statement to a minimizer in SciPy's form; an object rather than a closure, so that it can be pickled."""
-
-    def __init__(self, minimizer: Callable[..., Any], named: set[str], takes_any: bool) -> None:
-        self.minimizer, self.named, self.takes_any = minimizer, named, takes_any
-
-    def __call__(self, statement: Statement, **hyper: Any) -> Any:
-        stated = statement.scipy()
-        arguments = {key: value for key, value in stated.items() if self.takes_any or key in self.named}
-        fun, x0 = stated["fun"], stated["x0"]
-        asked = {key: getattr(statement, key) for key in ASKED if key in self.named}
-        rest = {key: value for key, value in arguments.items() if key not in ("fun", "x0")}
-        with warnings.catch_warnings():
-            # SciPy's SLSQP warns that it does not use the constraint's Hessian, which is offered to all
-            warnings.filterwarnings("ignore", message="Constraint options")
-            return self.minimizer(fun, x0, **rest, **asked, **hyper)
+def _minimize(
+    minimizer: Callable[..., Any], named: set[str], takes_any: bool, statement: Statement, **hyper: Any
+) -> Any:
+    """Hand a statement to a minimizer in SciPy's form; at the top, so that a method made of it can be pickled."""
+    stated = statement.scipy()
+    fun, x0 = stated.pop("fun"), stated.pop("x0")
+    rest = {key: value for key, value in stated.items() if takes_any or key in named}
+    asked = {key: getattr(statement, key) for key in ASKED if key in named}
+    with warnings.catch_warnings():
+        # SciPy's SLSQP warns that it does not use the constraint's Hessian, which is offered to all
+        warnings.filterwarnings("ignore", message="Constraint options")
+        return minimizer(fun, x0, **rest, **asked, **hyper)
 
 
 def _on_a_small_problem(method: Method, hyper: Mapping[str, Any] | None = None) -> Any:
-    from .loop import run_method
     from .problems import equality_problem
 
     return run_method(equality_problem("hs28"), method.build, hyper or method.defaults, budget=500, max_seconds=5.0)

@@ -7,7 +7,7 @@ from typing import Any
 from optimand.core.catalog import method
 from optimand.core.space import Choice, Float, Int
 
-from .statement import Statement
+from .loop import Statement
 
 PAPER = "exact-al-sketching"
 _PENALTIES = {"eta1": Float(0.01, 100.0, log=True), "eta2": Float(1e-4, 1.0, log=True)}

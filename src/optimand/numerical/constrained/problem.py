@@ -65,7 +65,8 @@ class ConstrainedProblem:
         """Run ``method`` once on each instance; see the class for what is recorded."""
         instances = self.make(seed)
         values = method.hyper(hyper)
-        self._warm_up(method, instances[0], values)
+        # A few calls on the side: imports and compiled loops are loaded before the clock runs.
+        run_method(instances[0], method.build, values, budget=12, rng=np.random.default_rng(0), max_seconds=10.0)
         due = log_positions(budget, POINTS)
         single = len(instances) == 1
         traces: list[Trace] = []
@@ -87,10 +88,6 @@ class ConstrainedProblem:
         for at in due:
             self._record(recorder, at, [trace.residual_at(at) for trace in traces])
         self._finish(recorder, instances, traces, budget)
-
-    def _warm_up(self, method: Method, instance: EqualityProblem, hyper: Mapping[str, Any]) -> None:
-        """A few calls on the side: imports and compiled loops are loaded before the clock runs."""
-        run_method(instance, method.build, hyper, budget=12, rng=np.random.default_rng(0), max_seconds=10.0)
 
     def _record(self, recorder: Recorder, at: float, residuals: Sequence[float]) -> None:
         if not any(map(math.isfinite, residuals)):

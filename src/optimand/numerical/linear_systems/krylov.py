@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimand.core.compiled import compiled
-
 from .matrices import Halves, Indices, Matrix, Vector
-from .sweeps import ONE
-
-_kernel = compiled(fastmath={"contract", "nsz"}, error_model="numpy")
-_reduction = compiled(fastmath={"contract", "nsz", "reassoc"}, error_model="numpy")
+from .sweeps import ONE, kernel, reduction
 
 Work = tuple[Vector, Vector, Vector]
 RHO, SQUARE, LENGTH = range(3)
 
 
-@_reduction
+@reduction
 def _product(matrix: Matrix, p: Vector, q: Vector) -> float:
     """Write ``A p`` into ``q``; return p'Ap."""
     indptr, indices, data, _, shift = matrix
@@ -35,7 +30,7 @@ def _product(matrix: Matrix, p: Vector, q: Vector) -> float:
     return total
 
 
-@_reduction
+@reduction
 def _step(length: float, x: Vector, r: Vector, p: Vector, q: Vector) -> float:
     """Move ``x`` along ``p`` and ``r`` along ``-q``; return the squared norm of the new ``r``."""
     square = 0.0
@@ -47,7 +42,7 @@ def _step(length: float, x: Vector, r: Vector, p: Vector, q: Vector) -> float:
     return square
 
 
-@_kernel
+@kernel
 def plain_steps(
     matrix: Matrix, x: Vector, r: Vector, work: Work, state: Vector, limit: float, count: int
 ) -> tuple[int, float]:
@@ -68,7 +63,7 @@ def plain_steps(
     return count, curvature
 
 
-@_reduction
+@reduction
 def _transformed_step(length: float, diag: Vector, shift: float, s: Vector, w: Vector, p: Vector) -> float:
     """Update the transformed residual ``s``; return s'Ds."""
     total = 0.0
@@ -79,7 +74,7 @@ def _transformed_step(length: float, diag: Vector, shift: float, s: Vector, w: V
     return total
 
 
-@_kernel
+@kernel
 def _forward(
     indices: Indices,
     data: Vector,
@@ -116,7 +111,7 @@ def _forward(
         last = value
 
 
-@_kernel
+@kernel
 def _backward(
     indices: Indices, data: Vector, shift: float, omega: float, s: Vector, g: Vector, p: Vector, w: Vector
 ) -> tuple[float, float]:
@@ -150,7 +145,7 @@ def _backward(
     return curvature, square
 
 
-@_kernel
+@kernel
 def eisenstat_steps(
     halves: Halves,
     diag: Vector,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,11 +111,8 @@ class _Run:
         if self.has_oracle:
             self.best = self._best_omega(system)
         before = self.solver.iterations
-        if recorder is None:
+        with recorder.timed() if recorder else nullcontext():
             found = self.solver.solve(system.matrix, system.b, system.x0, context=system.context)
-        else:
-            with recorder.timed():
-                found = self.solver.solve(system.matrix, system.b, system.x0, context=system.context)
         self.sequence.solved(found.x)
         self.recent.append(self.solver.iterations - before)
 

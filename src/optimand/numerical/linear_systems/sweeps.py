@@ -20,13 +20,13 @@ from .matrices import Indices, Matrix, Vector
 
 ONE = np.uint32(1)
 # Products may be fused into sums everywhere; sums are reordered only in passes that are no chains.
-_kernel = compiled(fastmath={"contract", "nsz"}, error_model="numpy")
-_reduction = compiled(fastmath={"contract", "nsz", "reassoc"}, error_model="numpy")
+kernel = compiled(fastmath={"contract", "nsz"}, error_model="numpy")
+reduction = compiled(fastmath={"contract", "nsz", "reassoc"}, error_model="numpy")
 
 SORTED, OUT_OF_RANGE, UNSORTED, NO_DIAGONAL = range(4)
 
 
-@_kernel
+@kernel
 def check_rows(indptr: Indices, indices: Indices, data: Vector, diag: Vector) -> int:
     """Fill ``diag``; say whether rows are strictly increasing, in range and hold their diagonal."""
     n = len(diag)
@@ -49,7 +49,7 @@ def check_rows(indptr: Indices, indices: Indices, data: Vector, diag: Vector) ->
     return NO_DIAGONAL if absent else SORTED
 
 
-@_kernel
+@kernel
 def is_symmetric(indptr: Indices, indices: Indices, data: Vector, cursor: Indices, tolerance: float) -> bool:
     """Whether a_ij = a_ji up to ``tolerance``; ``cursor`` is a copy of ``indptr[:-1]``.
 
@@ -68,7 +68,7 @@ def is_symmetric(indptr: Indices, indices: Indices, data: Vector, cursor: Indice
     return True
 
 
-@_kernel
+@kernel
 def split_halves(
     indptr: Indices,
     indices: Indices,
@@ -110,7 +110,7 @@ def split_halves(
     lower_data[at_lower] = 0.0
 
 
-@_reduction
+@reduction
 def residual(matrix: Matrix, b: Vector, x: Vector, r: Vector) -> float:
     """Write ``b - A x`` into ``r``; return its squared norm."""
     indptr, indices, data, _, shift = matrix
@@ -124,7 +124,7 @@ def residual(matrix: Matrix, b: Vector, x: Vector, r: Vector) -> float:
     return square
 
 
-@_kernel
+@kernel
 def solve_lower(matrix: Matrix, omega: float, v: Vector) -> None:
     """Replace ``v`` by ``(D/omega + L)^-1 v``."""
     indptr, indices, data, diag, shift = matrix
@@ -144,7 +144,7 @@ def solve_lower(matrix: Matrix, omega: float, v: Vector) -> None:
         last = s
 
 
-@_kernel
+@kernel
 def solve_upper(matrix: Matrix, omega: float, v: Vector) -> None:
     """Replace ``v`` by ``(D/omega + U)^-1 v``."""
     indptr, indices, data, diag, shift = matrix
@@ -164,7 +164,7 @@ def solve_upper(matrix: Matrix, omega: float, v: Vector) -> None:
         last = s
 
 
-@_kernel
+@kernel
 def apply_ssor(matrix: Matrix, omega: float, r: Vector, z: Vector) -> None:
     """Write ``W^-1 r`` into ``z``."""
     _, _, _, diag, shift = matrix
@@ -176,7 +176,7 @@ def apply_ssor(matrix: Matrix, omega: float, r: Vector, z: Vector) -> None:
     solve_lower(matrix, omega, z)
 
 
-@_kernel
+@kernel
 def sor_sweeps(matrix: Matrix, omega: float, x: Vector, d: Vector, limit: float, count: int) -> tuple[int, float]:
     """Take up to ``count`` steps of SOR; return the steps taken and the last squared residual norm.
 

@@ -42,10 +42,15 @@ class Sequence(Protocol):
         """The next system."""
 
     def solved(self, x: Array) -> None:
-        """Take in the solution of the system that :meth:`next` gave."""
+        """Take in the solution of the system that :meth:`next` gave; nothing where the systems are independent."""
+        return
 
     def best_omega(self, system: System, count: Callable[[float], int]) -> float:
-        """The omega of an oracle; ``count(omega)`` solves the system and says how many iterations that took."""
+        """The omega of an oracle; ``count(omega)`` solves the system and says how many iterations that took.
+
+        By default the omega with the fewest iterations in 12 tries.
+        """
+        return fewest(count)
 
 
 def laplacian(side: int) -> csr_array:
@@ -70,7 +75,7 @@ def laplacian(side: int) -> csr_array:
     return matrix
 
 
-class ShiftedLaplacians:
+class ShiftedLaplacians(Sequence):
     """A + c_t I with the five-point Laplacian A and random shifts c_t, which are the context.
 
     The shifts are -0.15 + 0.6 Beta(a, b): (a, b) = (0.5, 1.5) for the high, (2, 6) for the low variance. The
@@ -113,9 +118,6 @@ class ShiftedLaplacians:
                 break
         return System(self._base.shifted(shift), b, self._zero, shift)
 
-    def solved(self, x: Array) -> None:
-        """Nothing: the systems are independent."""
-
     def best_omega(self, system: System, count: Callable[[float], int]) -> float:
         """The omega with the least spectral radius of SOR's iteration matrix."""
         from .theory import laplacian_jacobi_radius, optimal_omega
@@ -149,7 +151,7 @@ def diffusion(t: Any) -> Any:
     return np.maximum(0.1 * wave, -10 * wave)
 
 
-class HeatEquation:
+class HeatEquation(Sequence):
     """Implicit time steps of the heat equation on the unit square, with a diffusion that changes in time.
 
     Crank-Nicolson at half steps: (I - ½κ dt Δ) u⁺ = (I + ½κ dt Δ) u + dt f with κ and f at the half step, zero on
@@ -203,12 +205,8 @@ class HeatEquation:
         self.u = np.array(x)
         self.step += 1
 
-    def best_omega(self, system: System, count: Callable[[float], int]) -> float:
-        """The omega with the fewest iterations in 12 tries."""
-        return fewest(count)
 
-
-class DigitsSmoothing:
+class DigitsSmoothing(Sequence):
     """Edge-preserving smoothing of noisy images of handwritten digits: (L + c_t I) x = c_t y_t.
 
     L is the Laplacian of the pixels' grid, whose edges weigh exp(-10 d²) with d the difference of two pixels in the
@@ -242,13 +240,6 @@ class DigitsSmoothing:
         shift = 10.0**exponent
         noisy = self._picture + self.NOISE * self.rng.standard_normal(self._picture.size)
         return System(self._base.shifted(shift), shift * noisy, np.zeros(noisy.size), exponent)
-
-    def solved(self, x: Array) -> None:
-        """Nothing: the systems are independent."""
-
-    def best_omega(self, system: System, count: Callable[[float], int]) -> float:
-        """The omega with the fewest iterations in 12 tries."""
-        return fewest(count)
 
 
 @functools.cache

@@ -206,9 +206,11 @@ def ssor_cg_bound(A: Any, omega: float, tol: float = 1e-8) -> float:
     """
     check_omega(omega)
     check_number("tol", tol, low=0, high=1, low_open=True, high_open=True)
-    matrix = _definite(A)
-    diagonal, lower = matrix.diagonal(), np.tril(matrix, -1)
+    matrix = _dense(A)
     values = la.eigvalsh(matrix)
+    if not _is_spd_like(matrix) or values[0] <= 0:
+        raise ValueError("A must be symmetric positive definite")
+    diagonal, lower = matrix.diagonal(), np.tril(matrix, -1)
     kappa = values[-1] / values[0]
     # The eigenvalues of X A^-1 are those of the pencil (X, A).
     alpha = float(la.eigh(np.diag(diagonal), matrix, eigvals_only=True)[-1])
@@ -235,24 +237,13 @@ def _dense(A: Any) -> Dense:
     return matrix.to_csr().toarray()
 
 
-def _definite(A: Any) -> Dense:
-    matrix = _dense(A)
-    if not _is_spd_like(matrix) or la.eigvalsh(matrix, subset_by_index=[0, 0])[0] <= 0:
-        raise ValueError("A must be symmetric positive definite")
-    return matrix
-
-
 def _is_spd_like(matrix: Dense) -> bool:
     """Symmetric with a positive diagonal, so that D^-1/2 A D^-1/2 is symmetric."""
     return bool((matrix == matrix.T).all() and (matrix.diagonal() > 0).all())
 
 
-def _split(matrix: Dense, omega: float) -> Dense:
-    """M = D/omega + L."""
-    return np.tril(matrix, -1) + np.diag(matrix.diagonal() / omega)
-
-
 def _iteration(matrix: Dense, omega: float) -> Dense:
-    """C = I - A M^-1."""
+    """C = I - A M^-1 with M = D/omega + L."""
     check_omega(omega)
-    return np.eye(len(matrix)) - la.solve_triangular(_split(matrix, omega), matrix.T, lower=True, trans="T").T
+    M = np.tril(matrix, -1) + np.diag(matrix.diagonal() / omega)
+    return np.eye(len(matrix)) - la.solve_triangular(M, matrix.T, lower=True, trans="T").T

@@ -127,9 +127,7 @@ class CocoerciveHalpern(OneStepHalpern):
         return self.op.L_cocoercive
 
     def _estimate(self) -> Array:
-        source: Any = _Watched(self) if self.backtrack else self.op
-        estimate: Array = self.estimator.step(source, self.u)
-        return estimate
+        return self.estimator.step(_Watched(self) if self.backtrack else self.op, self.u)
 
     def restart(self) -> None:
         """Make the current point the anchor and begin again, with a full evaluation."""

@@ -52,7 +52,7 @@ def adopt(name: str, obj: Any) -> Method:
 
     def trial(method: Method) -> None:
         with contextlib.suppress(BudgetSpent):  # a long step works too
-            solver = build(metered(_rehearsal(), REHEARSAL), **method.defaults)
+            solver = build(_rehearsal(4, 3), **method.defaults)
             check_solver(name, solver)
             solver.step()
 
@@ -70,20 +70,18 @@ def adopt(name: str, obj: Any) -> Method:
     )
 
 
-def _rehearsal() -> Inclusion:
+def _rehearsal(rows: int, columns: int) -> Inclusion:
     """A small game, which every method of the family can run on."""
     from .games import MatrixGameOperator
 
     rng = np.random.default_rng(0)
-    return Inclusion(MatrixGameOperator(rng.random((4, 3))), np.repeat([1 / 3, 1 / 4], [3, 4]), None, rng)
+    op = MatrixGameOperator(rng.random((rows, columns)))
+    return metered(Inclusion(op, op.uniform, None, rng), REHEARSAL)
 
 
 def describe(method: Method) -> dict[str, str]:
     """What a method spends: passes of one step on a 40 x 40 game, and how many numbers it keeps for each unknown."""
-    from .games import MatrixGameOperator
-
-    rng = np.random.default_rng(0)
-    task = metered(Inclusion(MatrixGameOperator(rng.random((40, 40))), np.full(80, 1 / 40), None, rng), REHEARSAL)
+    task = _rehearsal(40, 40)
     solver = method.build(task, **method.defaults)
     steps, most = 0, ""
     try:

@@ -115,6 +115,12 @@ class MatrixGameOperator(FiniteSumOperator):
         m, n = self.shape
         return Product((n, Simplex()), (m, Simplex()))
 
+    @property
+    def uniform(self) -> Array:
+        """Both players' uniform strategies, shape ``(n + m,)``."""
+        m, n = self.shape
+        return np.repeat([1 / n, 1 / m], [n, m])
+
     def draw(self, rng: np.random.Generator, size: int) -> tuple[Index, Index]:
         """Rows and columns of ``size`` independent components."""
         chances = rng.random((2, size))

@@ -204,8 +204,7 @@ def _matrices(a: Array, c: Array) -> Array:
     def outer(u: Array, v: Array) -> Array:
         return u[:, :, None] * v[:, None, :]
 
-    found: Array = outer(a, a) + outer(c, c) + 0.5 * (outer(a, c) - outer(c, a))
-    return found
+    return outer(a, a) + outer(c, c) + 0.5 * (outer(a, c) - outer(c, a))
 
 
 def standardized(name: str) -> tuple[Array, Array]:

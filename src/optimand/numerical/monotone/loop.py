@@ -58,8 +58,7 @@ class Inclusion:
 
     def project(self, z: Array) -> Array:
         """``J(z)``: the projection onto the set, for a problem that has one."""
-        found: Array = self._resolvent(z, 1.0)
-        return found
+        return self._resolvent(z, 1.0)
 
     @functools.cached_property
     def _resolvent(self) -> Callable[[Array, float], Array]:
@@ -73,8 +72,7 @@ class Inclusion:
         """The duality gap of a matrix game at the nearest point of the simplices; None elsewhere."""
         if self.op.structure != "game":
             return None
-        found: float = self.op.gap(self.project(u))  # type: ignore[attr-defined]
-        return found
+        return self.op.gap(self.project(u))  # type: ignore[attr-defined]
 
 
 def metered(task: Inclusion, passes: float) -> Inclusion:
@@ -145,7 +143,7 @@ def rehearse(sparse: bool) -> None:
     eye = np.eye(4)
     for name in ("svrg-eg", "vr-halpern-inexact"):
         op = MatrixGameOperator(sp.csr_matrix(eye) if sparse else eye)
-        solver = make_method(name, op, np.full(8, 0.25), rng=0)
+        solver = make_method(name, op, op.uniform, rng=0)
         for _ in range(3):
             solver.step()
 

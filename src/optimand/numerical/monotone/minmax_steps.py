@@ -39,20 +39,13 @@ def _eg(opt: MinMax, closure: Callable[..., Any], u: Vector) -> Tensor:
 
 def _eag(opt: MinMax, closure: Callable[..., Any], u: Vector) -> Tensor:
     weight = 1.0 / (opt._k + 2)
-    base = _combine((weight, opt._kept("anchor")), (1.0 - weight, u))
-    loss, F = opt._field(closure)
-    _forward(opt, base, F)
-    _, half = opt._field(closure)
-    _forward(opt, base, half)
-    return loss
+    return _eg(opt, closure, _combine((weight, opt._kept("anchor")), (1.0 - weight, u)))
 
 
 def _halpern(opt: MinMax, closure: Callable[..., Any], u: Vector) -> Tensor:
     loss, F = opt._field(closure)
     if opt._has("previous"):
         _warn_if_expansive(opt, u, F)
-    opt._keep("previous", u)
-    opt._keep("estimate", F)
     _anchored(opt, u, F)
     return loss
 
@@ -69,13 +62,13 @@ def _vr_halpern(opt: MinMax, closure: Callable[..., Any], u: Vector) -> Tensor:
         opt._assign(opt._kept("previous"))
         _, old = opt._field(closure, index)
         estimate = _combine((1.0, opt._kept("estimate")), (1.0, new), (-1.0, old))
-    opt._keep("previous", u)
-    opt._keep("estimate", estimate)
     _anchored(opt, u, estimate)
     return loss
 
 
 def _anchored(opt: MinMax, u: Vector, F: Vector) -> None:
+    opt._keep("previous", u)
+    opt._keep("estimate", F)
     weight = 2.0 / (opt._k + 4)
     _forward(opt, _combine((weight, opt._kept("anchor")), (1.0 - weight, u)), F)
 

@@ -246,12 +246,10 @@ class AffineOperator(FiniteSumOperator):
         return float(getattr(self.constants, "L_full" if name == "L" else name))
 
     def _full_value(self, u: Array) -> Array:
-        value: Array = self.B_mean @ u - self.q_mean
-        return value
+        return self.B_mean @ u - self.q_mean
 
     def _batch_value(self, u: Array, idx: Index) -> Array:
-        value: Array = (self.B[idx] @ u - self.q[idx]).mean(0)
-        return value
+        return (self.B[idx] @ u - self.q[idx]).mean(0)
 
 
 def _constant(name: str, value: float | None) -> float | None:

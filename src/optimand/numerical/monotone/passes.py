@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from .base import InclusionMethod
 
@@ -28,6 +26,7 @@ def passes_to(solver: InclusionMethod, targets: Sequence[float], *, every: int =
         Passes for each target, infinite where it was not reached.
 
     Example:
+        >>> import numpy as np
         >>> from optimand.numerical.monotone import FiniteSumOperator, make_method
         >>> game = FiniteSumOperator.from_matrix_game([[2.0, 0.0], [0.0, 1.0]])
         >>> passes_to(make_method("eg", game, np.full(4, 0.5)), [0.1, 0.0], most=50)[1]
@@ -47,12 +46,12 @@ def on_game(name: str, A: Any, rng: Any = None, **options: Any) -> InclusionMeth
     """A method on the matrix game of ``A`` from uniform strategies.
 
     Example:
+        >>> import numpy as np
         >>> on_game("eg", np.eye(2)).u.tolist()
         [0.5, 0.5, 0.5, 0.5]
     """
     from .games import MatrixGameOperator
     from .solve import make_method
 
-    m, n = A.shape
-    start = np.concatenate([np.full(n, 1 / n), np.full(m, 1 / m)])
-    return make_method(name, MatrixGameOperator(A), start, rng=rng, **options)
+    op = MatrixGameOperator(A)
+    return make_method(name, op, op.uniform, rng=rng, **options)

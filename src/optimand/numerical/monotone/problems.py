@@ -82,8 +82,8 @@ def _pinned(instance: int | None, rng: np.random.Generator) -> np.random.Generat
 def _game_task(A: Any) -> Inclusion:
     from .games import MatrixGameOperator
 
-    m, n = A.shape
-    return Inclusion(MatrixGameOperator(A), np.concatenate([np.full(n, 1 / n), np.full(m, 1 / m)]))
+    op = MatrixGameOperator(A)
+    return Inclusion(op, op.uniform)
 
 
 def _check_instance(instance: int | None) -> str:

@@ -115,8 +115,7 @@ class VRForb(Stateful):
     @property
     def element(self) -> Array:
         """An element of ``G(z)`` after an iteration."""
-        found: Array = (self.argument - self.z) / self.tau
-        return found
+        return (self.argument - self.z) / self.tau
 
     def run(self, steps: int) -> None:
         """Make ``steps`` iterations, with the renewals of ``w`` that fall due."""

@@ -177,8 +177,7 @@ class FisherMarket(FiniteSumOperator):
         utility = (self.values[buyers] * x).sum(-1)
         floor = self.floor[buyers]
         slope = np.where(utility >= floor, 1 / np.maximum(utility, floor), (2 * floor - utility) / floor**2)
-        found: Array = self.budgets[buyers] * slope
-        return found
+        return self.budgets[buyers] * slope
 
 
 def random_market(buyers: int, goods: int, rng: np.random.Generator | int | None = None) -> FisherMarket:

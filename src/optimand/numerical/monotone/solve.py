@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -15,19 +14,19 @@ from optimand.core.validation import check_choice, check_int, check_number, sugg
 from optimand.numerical.limits import Limits, Status, message
 
 from .base import InclusionMethod, checked_start
+from .cocoercive import CocoerciveHalpern, OneStepHalpern
 from .constants import choose_method, estimate_constants
+from .extragradient import AnchoredExtragradient, Extragradient, OptimisticWeights, VarianceReducedExtragradient
+from .halpern import InexactHalpern, ResolventHalpern
 from .operators import Array, FiniteSumOperator
 
-METHODS: dict[str, tuple[str, str]] = {
-    "vr-halpern": ("cocoercive", "CocoerciveHalpern"),
-    "vr-halpern-inexact": ("halpern", "InexactHalpern"),
-    "eg": ("extragradient", "Extragradient"),
-    "eag": ("extragradient", "AnchoredExtragradient"),
-    "halpern": ("halpern", "ResolventHalpern"),
-    "halpern-one-step": ("cocoercive", "OneStepHalpern"),
-    "svrg-eg": ("extragradient", "VarianceReducedExtragradient"),
-    "omwu": ("extragradient", "OptimisticWeights"),
-}
+METHODS: dict[str, type[InclusionMethod]] = {
+    cls.name: cls
+    for cls in (
+        CocoerciveHalpern, InexactHalpern, Extragradient, AnchoredExtragradient, ResolventHalpern, OneStepHalpern,
+        VarianceReducedExtragradient, OptimisticWeights,
+    )
+}  # fmt: skip
 # The constant that a method's default step needs.
 _NEEDS = {
     "vr-halpern": "L_cocoercive",
@@ -82,8 +81,7 @@ def make_method(
         op.set_constants(L=found.L_full, L_mean=found.L_mean, L_cocoercive=found.L_cocoercive, L_own=found.L_own)
         if name in _BACKTRACKING:
             options = {"backtrack": True, **options}
-    module, attribute = METHODS[name]
-    cls: type[InclusionMethod] = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+    cls = METHODS[name]
     signatures = [inspect.signature(vars(base)["__init__"]) for base in cls.__mro__[:-1] if "__init__" in vars(base)]
     parameters = [p for signature in signatures for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
     known = list(dict.fromkeys(p.name for p in parameters))

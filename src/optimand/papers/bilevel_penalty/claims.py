@@ -3,12 +3,23 @@ known answers, and the reference problem of the authors' earlier paper (data hyp
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.core.projections import Box
+from optimand.numerical.bilevel.baselines import Unrolled
+from optimand.numerical.bilevel.cleaning import HyperCleaning, digits_data
+from optimand.numerical.bilevel.diagnostics import penalty_growth
+from optimand.numerical.bilevel.implicit import implicit_hypergradient, limit_hypergradient
+from optimand.numerical.bilevel.methods import double_loop
+from optimand.numerical.bilevel.oracle import Level, LevelOracle
+from optimand.numerical.bilevel.penalty import hypergradient
+from optimand.numerical.bilevel.problems import digits_hyper_cleaning
+from optimand.numerical.bilevel.quadratic import QuadraticPrograms
+from optimand.papers.bilevel_penalty.noisy import ManySolutions, noisy_runs
 
 PAPER = "bilevel-penalty"
 DIGITS, RESPLIT = "digits-hyper-cleaning:splits=fixed", "digits-hyper-cleaning"
@@ -50,9 +61,6 @@ def cleaning_splits(outcomes: Outcomes) -> Finding:
 
 def hypergradient_slope() -> Finding:
     """Error of the penalty gradient on the digits, both lower problems solved by Newton's method."""
-    from optimand.numerical.bilevel.cleaning import HyperCleaning, digits_data
-    from optimand.numerical.bilevel.implicit import implicit_hypergradient
-
     oracle = HyperCleaning(digits_data())
     u, start = np.full(800, 0.5), np.zeros((10, 65))
     z = oracle.newton(u, start, 0.0)
@@ -74,9 +82,6 @@ def hypergradient_slope() -> Finding:
 
 def _random_program(seed: int) -> tuple[Any, Any, float, Any]:
     """A quadratic program over another: its oracle, x, psi(x) and the gradient of psi."""
-    from optimand.numerical.bilevel.implicit import limit_hypergradient
-    from optimand.numerical.bilevel.quadratic import QuadraticPrograms
-
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(6, 6))
     A, B, target, x = a @ a.T / 6 + 0.3 * np.eye(6), rng.normal(size=(6, 3)), rng.normal(size=6), rng.normal(size=3)
@@ -87,8 +92,6 @@ def _random_program(seed: int) -> tuple[Any, Any, float, Any]:
 
 def closeness() -> Finding:
     """Slopes of the errors of value and gradient against sigma on random quadratic programs."""
-    from optimand.numerical.bilevel.penalty import hypergradient
-
     sigmas, slopes = np.array([1e-3, 1e-2, 1e-1]), []
     for seed in range(10):
         oracle, x, psi, gradient = _random_program(seed)
@@ -107,8 +110,6 @@ def closeness() -> Finding:
 
 def monotone() -> Finding:
     """Smallest increase of psi_sigma as sigma falls, and its largest excess over psi."""
-    from optimand.numerical.bilevel.penalty import hypergradient
-
     rises, excess = [], []
     for seed in range(10):
         oracle, x, psi, _ = _random_program(seed)
@@ -124,10 +125,6 @@ def monotone() -> Finding:
 
 def many_solutions() -> Finding:
     """The penalty gradient on a lower level with many solutions, and the pseudo-inverse formula."""
-    from optimand.numerical.bilevel.implicit import limit_hypergradient
-    from optimand.numerical.bilevel.penalty import hypergradient
-    from optimand.papers.bilevel_penalty.noisy import ManySolutions
-
     x, start = np.array([3.0]), np.zeros((1, 2))
     found = [float(hypergradient(ManySolutions(), x, s, start).grad[0]) for s in (1.0, 0.1, 0.01)]
     limit = float(limit_hypergradient([0.0], [2.0, 2.0], np.ones((2, 2)), -np.ones((1, 2)))[0])
@@ -141,9 +138,6 @@ def many_solutions() -> Finding:
 
 def discontinuous() -> Finding:
     """Ratio of the penalty gradients at sigma/2 and sigma where psi jumps, and where it does not."""
-    from optimand.numerical.bilevel.diagnostics import penalty_growth
-    from optimand.numerical.bilevel.oracle import Level, LevelOracle
-
     f = Level(lambda x, y: x**2 + y**2, lambda x, y: 2 * x, lambda x, y: 2 * y)
     g = Level(lambda x, y: x * y, lambda x, y: y, lambda x, y: x)
     ratios = [
@@ -161,8 +155,6 @@ def discontinuous() -> Finding:
 
 def variance_reduction() -> Finding:
     """Error of the estimate of the x-gradient with and without momentum, for two kinds of noise."""
-    from optimand.papers.bilevel_penalty.noisy import noisy_runs
-
     texts, holds = [], True
     for noise in ("independent", "paired"):
         (final, storm), (_, plain) = (noisy_runs(momentum, noise) for momentum in (True, False))
@@ -176,8 +168,6 @@ def variance_reduction() -> Finding:
 
 def single_loop_converges() -> Finding:
     """Distance to the solution after 20 000 steps of the single loop without noise."""
-    from optimand.papers.bilevel_penalty.noisy import noisy_runs
-
     final, _ = noisy_runs(True, "none", runs=1)
     return Finding(
         f"|x - x*| = {final[0]:.1e}", bool(final[0] <= 1e-6), "many lower solutions, from x = 3, the paper's schedules"
@@ -186,13 +176,8 @@ def single_loop_converges() -> Finding:
 
 def memory() -> Finding:
     """Peak memory of a step with 10 and with 1000 inner steps, of the penalty method and of unrolling."""
-    import tracemalloc
-
-    from optimand.numerical.bilevel.methods import double_loop, unrolled
-    from optimand.numerical.bilevel.problems import digits_hyper_cleaning
-
     ratios, texts = [], []
-    for name, build in (("penalty", double_loop), ("unrolled", unrolled)):
+    for name, build in (("penalty", double_loop), ("unrolled", Unrolled)):
         peaks = []
         for steps in (10, 1000):
             solver = build(digits_hyper_cleaning(splits="fixed").instance(), inner_steps=steps)

@@ -12,6 +12,17 @@ import numpy as np
 
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 from optimand.core.validation import OptimandError
+from optimand.numerical.constrained.baselines import solve_ipopt, solve_slsqp
+from optimand.numerical.constrained.minimize import solve_problem
+from optimand.numerical.constrained.problems import (
+    constrained_logistic,
+    entry,
+    equality_problem,
+    names,
+    poisson_control,
+)
+from optimand.numerical.constrained.sketch import SketchSolver
+from optimand.numerical.constrained.sqp_l1_gmres import solve_sqp_l1_gmres
 
 PAPER = "exact-al-sketching"
 NO_NUMBER = "no number at hand"
@@ -24,15 +35,10 @@ ROBUST_SMALL = StudySpec((SET,), (OURS, RK, GMRES, SLSQP), seeds=1, budget=50)
 @functools.lru_cache(maxsize=8)
 def solved_set(which: str, **options: Any) -> dict[str, Any]:
     """Results on a set of the collection by name; kept, because several claims read the same runs."""
-    from optimand.numerical.constrained.minimize import solve_problem
-    from optimand.numerical.constrained.problems import equality_problem, names
-
     return {name: solve_problem(equality_problem(name), rng=0, **options) for name in names(which)}
 
 
 def _as_recorded(sketch: str, paper_solved: str) -> Finding:
-    from optimand.numerical.constrained.problems import entry
-
     results = solved_set("cutest", sketch=sketch)
     recorded = {name: entry(name).recorded for name in results}
     rows = [(name, results[name].nit, count) for name, count in recorded.items() if count is not None]
@@ -75,9 +81,6 @@ def unit_steps() -> Finding:
 
 def fewer_iterations_than_gmres() -> Finding:
     """Median outer iterations and evaluations against the adaptive ℓ1-SQP."""
-    from optimand.numerical.constrained.problems import equality_problem, names
-    from optimand.numerical.constrained.sqp_l1_gmres import solve_sqp_l1_gmres
-
     ours = [result for result in solved_set("cutest", sketch="gaussian").values() if result.success]
     theirs = [solve_sqp_l1_gmres(equality_problem(name)) for name in names("cutest")]
     mine, other = (statistics.median(result.nit for result in group) for group in (ours, theirs))
@@ -96,9 +99,6 @@ def robustness(sets: tuple[str, ...] = ("reference", "cutest")) -> Finding:
     Args:
         sets: of the collection.
     """
-    from optimand.numerical.constrained.baselines import solve_ipopt, solve_slsqp
-    from optimand.numerical.constrained.problems import equality_problem, names
-
     members = list(dict.fromkeys(name for which in sets for name in names(which)))
     counts = {}
     for label, solver in (("SLSQP", solve_slsqp), ("Ipopt", solve_ipopt)):
@@ -150,10 +150,6 @@ def practical_accuracy() -> Finding:
 
 def logistic_regression() -> Finding:
     """Outer iterations on constrained logistic regression, and values against SLSQP's."""
-    from optimand.numerical.constrained.baselines import solve_slsqp
-    from optimand.numerical.constrained.minimize import solve_problem
-    from optimand.numerical.constrained.problems import constrained_logistic
-
     iterations, excess = [], -math.inf
     for data in ("breast-cancer", "digits"):
         for seed in range(3):
@@ -171,9 +167,6 @@ def logistic_regression() -> Finding:
 
 def poisson_control_counts() -> Finding:
     """Outer iterations on the PDE problem with the cap of 1e6 inner updates."""
-    from optimand.numerical.constrained.minimize import solve_problem
-    from optimand.numerical.constrained.problems import poisson_control
-
     problem = poisson_control(3)
     counts = {}
     for sketch in ("gaussian", "kaczmarz", "exact"):
@@ -187,9 +180,6 @@ def poisson_control_counts() -> Finding:
 
 def superlinear() -> Finding:
     """Ratios of the logarithms of consecutive residuals with an accuracy that tightens."""
-    from optimand.numerical.constrained.minimize import solve_problem
-    from optimand.numerical.constrained.problems import equality_problem
-
     found = solve_problem(equality_problem("HS78"), sketch="exact", theta=lambda k, b: min(1.0, b), tol=1e-10)
     residuals = found.history["kkt"]
     below_one = [r for r in residuals if 1e-12 < r < 1]
@@ -203,8 +193,6 @@ def superlinear() -> Finding:
 
 def inner_monotonicity() -> Finding:
     """Largest growth of the inner solver's error over single updates."""
-    from optimand.numerical.constrained.sketch import SketchSolver
-
     worst, updates = -math.inf, 0
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -8,6 +8,16 @@ import math
 import numpy as np
 
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
+from optimand.numerical.linear_systems.sor import sor
+from optimand.numerical.linear_systems.ssor import ssor_cg
+from optimand.numerical.linear_systems.systems import laplacian
+from optimand.numerical.linear_systems.theory import (
+    laplacian_jacobi_radius,
+    near_asymptotic_bound,
+    near_asymptotic_tau,
+    optimal_omega,
+    ssor_cg_bound,
+)
 
 PAPER = "learning-to-relax"
 
@@ -165,15 +175,6 @@ def heat_time(outcomes: Outcomes) -> Finding:
 
 def surrogate_bound() -> Finding:
     """The near-asymptotic surrogate against the counts of SOR on a grid of 101 omegas."""
-    from optimand.numerical.linear_systems.sor import sor
-    from optimand.numerical.linear_systems.systems import laplacian
-    from optimand.numerical.linear_systems.theory import (
-        laplacian_jacobi_radius,
-        near_asymptotic_bound,
-        near_asymptotic_tau,
-        optimal_omega,
-    )
-
     A, b = laplacian(10), np.sin(np.arange(1.0, 101.0))
     best = optimal_omega(laplacian_jacobi_radius(10))
     omegas = [*np.round(np.arange(1.0, 1.995, 0.01), 2), best]
@@ -190,10 +191,6 @@ def surrogate_bound() -> Finding:
 
 def cg_bound() -> Finding:
     """The bound on SSOR-CG's iterations against its counts over the relevant omegas."""
-    from optimand.numerical.linear_systems.ssor import ssor_cg
-    from optimand.numerical.linear_systems.systems import laplacian
-    from optimand.numerical.linear_systems.theory import ssor_cg_bound
-
     A, rng = laplacian(10), np.random.default_rng(0)
     omegas = np.linspace(2 * math.sqrt(2) - 2, 1.9, 30)
     counts = [max(int(ssor_cg(A, b, omega=w).nit) for b in rng.standard_normal((10, 100))) for w in omegas]

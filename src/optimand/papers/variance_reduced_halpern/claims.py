@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
+from optimand.core.projections import Box
+from optimand.numerical.monotone.games import MatrixGame
 from optimand.numerical.monotone.generators import payoff_matrix, random_sum, wave_sum
+from optimand.numerical.monotone.halpern import halpern
+from optimand.numerical.monotone.operators import AffineOperator, Array
 from optimand.numerical.monotone.passes import FIXED_INNER, on_game, passes_to
-
-if TYPE_CHECKING:
-    from optimand.numerical.monotone.operators import AffineOperator, Array
+from optimand.numerical.monotone.solve import make_method
 
 PAPER = "variance-reduced-halpern"
 GAMES = ("matrix-game:kind=burglar", "matrix-game:kind=uniform")
@@ -23,8 +25,6 @@ SMALL = StudySpec(GAMES, METHODS, seeds=2, budget=60)
 
 def solution(op: AffineOperator, box: Any, u0: Array) -> Array:
     """The solution to working accuracy, by extragradient, which converges linearly on strongly monotone operators."""
-    from optimand.numerical.monotone.solve import make_method
-
     solver = make_method("eg", op, u0, box)
     for _ in range(100_000):
         solver.step()
@@ -35,8 +35,6 @@ def solution(op: AffineOperator, box: Any, u0: Array) -> Array:
 
 def residuals(op: AffineOperator, box: Any, u0: Array, at: tuple[int, ...], rng: Any, step: float) -> tuple[Any, float]:
     """Residuals ``‖F(u_k) + g_k‖`` of Algorithm 1 at the iterations ``at``, and the evaluations up to the last."""
-    from optimand.numerical.monotone.solve import make_method
-
     calls = op.calls
     solver = make_method("vr-halpern", op, u0, box, rng, step=step)
     found: list[float] = []
@@ -48,16 +46,11 @@ def residuals(op: AffineOperator, box: Any, u0: Array, at: tuple[int, ...], rng:
 
 
 def _wave() -> tuple[AffineOperator, Any, Array]:
-    from optimand.core.projections import Box
-    from optimand.numerical.monotone.operators import AffineOperator
-
     return AffineOperator(*wave_sum()), Box(-0.1, 0.1), np.full(8, 0.1)
 
 
 def convergence_bound() -> Finding:
     """Largest ratio of the root mean square residual to ``16 L ‖u0 - u*‖/(k + 4)``."""
-    from optimand.numerical.monotone.operators import AffineOperator
-
     op, box, u0 = _wave()
     at, worst = (1, 3, 10, 30, 100, 300, 1000), 0.0
     problems = [op, *(AffineOperator(*random_sum(n, 8, seed)) for n, seed in ((16, 0), (100, 1), (400, 2)))]
@@ -75,8 +68,6 @@ def convergence_bound() -> Finding:
 
 def same_path_at_half_the_cost() -> Finding:
     """Algorithm 1 against the same iteration with the full operator: residuals alike, evaluations fewer."""
-    from optimand.numerical.monotone.solve import make_method
-
     op, box, u0 = _wave()
     step, at = 1 / (4 * op.L_cocoercive), (10, 100, 1000)
     runs = [residuals(op, box, u0, at, seed, step) for seed in range(20)]
@@ -100,10 +91,6 @@ def same_path_at_half_the_cost() -> Finding:
 
 def grows_like_the_root() -> Finding:
     """Slope, on log axes, of Algorithm 1's evaluations to a tolerance against the number of components."""
-    from optimand.core.projections import Box
-    from optimand.numerical.monotone.operators import AffineOperator
-    from optimand.numerical.monotone.solve import make_method
-
     sizes, spent, exact = (64, 256, 1024, 4096), [], []
     for n in sizes:
         op, u0 = AffineOperator(*random_sum(n, 10, 0)), np.full(10, 0.1)
@@ -189,8 +176,6 @@ def where_it_does_not_pay() -> Finding:
 
 def exact_halpern() -> Finding:
     """The exact iteration on the resolvent of a rotation, against values in closed form and the general bound."""
-    from optimand.numerical.monotone.halpern import halpern
-
     u0 = np.array([1.0, 0.0])
     found = halpern(lambda u: 0.5 * np.array([u[0] - u[1], u[0] + u[1]]), u0, tol=0.0, maxiter=199)
     history = np.asarray(found.history)
@@ -206,8 +191,6 @@ def exact_halpern() -> Finding:
 
 def values_of_games(games: int = 20) -> Finding:
     """Values of random games against those of linear programming."""
-    from optimand.numerical.monotone.games import MatrixGame
-
     errors, gaps = [], []
     for seed in range(games):
         game = MatrixGame(np.random.default_rng(seed).uniform(-1, 1, (50, 80)))
@@ -234,8 +217,6 @@ def no_oscillation() -> Finding:
 
 
 def _rises(name: str, seed: int, steps: int) -> int:
-    from optimand.numerical.monotone.solve import make_method
-
     op, box, u0 = _wave()
     solver, last, rises = make_method(name, op, u0, box, rng=seed), math.inf, 0
     for _ in range(steps):
