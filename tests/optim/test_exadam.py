@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -224,6 +225,48 @@ def test_adam_checkpoints_load_as_a_warm_start(adam, options):
     p.grad = torch.ones_like(p)
     optimizer.step()
     assert state["step"].item() == 6
+    assert set(state) == {"step", "exp_avg", "exp_avg_sq"}
+
+
+def test_checkpoints_of_pytorch_optimizer_continue_its_trajectory():
+    p, source = trained(pytorch_optimizer.EXAdam, lr=3e-3)
+    twin = nn.Parameter(p.detach().clone())
+    optimizer = EXAdam([twin])
+    optimizer.load_state_dict(copy.deepcopy(source.state_dict()))
+    assert optimizer.state[twin]["step"].item() == 5
+    for _ in range(10):
+        p.grad, twin.grad = torch.cos(p.detach()), torch.cos(twin.detach())
+        source.step()
+        optimizer.step()
+    torch.testing.assert_close(twin.detach(), p.detach(), rtol=0, atol=1e-14)
+
+
+def test_checkpoints_of_the_authors_code_load():
+    p, source = trained(EXAdam, lr=3e-3)
+    saved = source.state_dict()
+    entry = saved["state"][0]
+    group = {"lr": 3e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "params": [0]}
+    official = {
+        "state": {0: {"step": 5, "m": entry["exp_avg"].clone(), "v": entry["exp_avg_sq"].clone()}},
+        "param_groups": [group],
+    }
+    twin = nn.Parameter(p.detach().clone())
+    optimizer = EXAdam([twin])
+    optimizer.load_state_dict(official)
+    for q, o in ((p, source), (twin, optimizer)):
+        q.grad = torch.ones_like(q)
+        o.step()
+    assert torch.equal(twin.detach(), p.detach())
+
+
+def test_foreign_weight_decay_is_refused():
+    p, source = trained(pytorch_optimizer.EXAdam, weight_decay=0.1, weight_decouple=False)
+    with pytest.raises(ValueError, match="decoupled"):
+        EXAdam([p]).load_state_dict(source.state_dict())
+    state = source.state_dict()
+    state["param_groups"][0].update(weight_decouple=True, step=None)
+    with pytest.raises(ValueError, match="step count"):
+        EXAdam([p]).load_state_dict(state)
 
 
 def test_moments_of_half_precision_parameters_are_float32():

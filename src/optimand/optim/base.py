@@ -296,7 +296,7 @@ class ElementwiseOptimizer(QuickStartOptimizer):
             row_of = {count: row for row, count in enumerate(dict.fromkeys(counts))}
             table, rows = [self.scalars(group, count) for count in row_of], [row_of[count] for count in counts]
         if self.adapts_to_tensors(group):
-            signed = [-g for g in grads] if group["maximize"] else grads
+            signed = map(torch.neg, grads) if group["maximize"] else grads  # one at a time: each is a copy
             table = [
                 self.adapted(group, table[row], param, grad, [tensors[i] for tensors in states])
                 for i, (row, param, grad) in enumerate(zip(rows, params, signed, strict=True))

@@ -118,6 +118,33 @@ class EXAdam(ElementwiseOptimizer):
         acceleration = 1.0 if group["acceleration"] else 0.0
         return 1.0 - lr * group["weight_decay"], size, *rates, *debias, eps, acceleration
 
+    def translate_state_dict(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """Accept states of Adam and AdamW, of the author's code (``m``, ``v``) and a step count per group.
+
+        Raises:
+            ValueError: the state was made with another kind of weight decay (``weight_decouple=False``, or
+                ``fixed_decay=True``).
+        """
+        renamed = {"m": "exp_avg", "v": "exp_avg_sq"}
+        states: dict[Any, dict[str, Any]] = {}
+        groups = []
+        for group in state_dict["param_groups"]:
+            if group.get("weight_decay") and (not group.get("weight_decouple", True) or group.get("fixed_decay")):
+                raise ValueError("the state dict's weight decay is not decoupled, or not scaled by lr")
+            foreign = ("step", "amsgrad", "decoupled_weight_decay", "weight_decouple", "fixed_decay")
+            groups.append({name: value for name, value in group.items() if name not in foreign})
+            for key in group["params"]:
+                if key not in state_dict["state"]:
+                    continue
+                saved = state_dict["state"][key]
+                state = {renamed.get(n, n): value for n, value in saved.items() if n != "max_exp_avg_sq"}
+                step = state.get("step", group.get("step"))
+                if step is None:
+                    raise ValueError(f"the state dict has no step count for parameter {key}")
+                state["step"] = step if isinstance(step, Tensor) else torch.tensor(float(step), dtype=torch.float32)
+                states[key] = state
+        return {**state_dict, "state": states, "param_groups": groups}
+
 
 def step_growth(step: Any) -> Any:
     """ln(sqrt(2 (t + 1))), the factor of ``lr`` in the paper's first version, in update ``step`` = 1, 2, …"""

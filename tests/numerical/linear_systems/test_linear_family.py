@@ -1,6 +1,7 @@
 """The family: its methods on its problems, the published table, resume, users' tuners, and its claims."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -135,11 +136,28 @@ class Wandering(Cautious):
         return self.rng.choice(self.arms)
 
 
-@pytest.mark.parametrize("method", [*NAMES, "wandering"])
+class Locked(Wandering):
+    """It cannot be pickled, but has a state."""
+
+    def __init__(self, arms, rng):
+        super().__init__(arms, rng)
+        self.lock = threading.Lock()
+
+    def state_dict(self):
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state):
+        self.rng.bit_generator.state = state["rng"]
+
+
+ADOPTED = {"wandering": Wandering, "locked": Locked}
+
+
+@pytest.mark.parametrize("method", [*NAMES, *ADOPTED])
 @pytest.mark.parametrize("problem", ["shifted-laplacians", "heat-equation:nx=10", "digits-smoothing"])
 def test_a_run_that_was_cut_off_goes_on_exactly(problem, method, tmp_path):
     made = catalog.get_problem(problem)
-    chosen = family.adopt("wandering", Wandering) if method == "wandering" else entry(method)
+    chosen = family.adopt(method, ADOPTED[method]) if method in ADOPTED else entry(method)
 
     _, _, after = cut_and_resumed(made, chosen, 60, tmp_path / "state")
     assert after[0] > 0.5

@@ -92,10 +92,9 @@ def test_requantizing_is_idempotent_with_the_signed_scale(normals: Tensor) -> No
     assert 0.4 < shrunk.float().mean() < 0.55  # the blocks whose extreme is negative
 
 
-def test_signs_can_be_preserved() -> None:
+def test_what_is_below_half_the_least_level_is_0() -> None:
     x = torch.tensor([1.0, 1e-8, -1e-8, 0.0, -0.0])
     assert quantize_blockwise(x)[0].tolist() == [255, 127, 127, 127, 127]
-    # with a negative scale the entries of the two signs change sides
 
 
 def test_errors_of_standard_normals_are_the_published_ones(normals: Tensor) -> None:

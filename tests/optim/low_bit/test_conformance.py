@@ -47,7 +47,7 @@ NAMES = [name for name in low_bit.__all__ if name.endswith("bit")]
 
 
 # Tracing takes seconds: the optimizers that differ in what a trace sees, others differ in their formulas alone.
-TRACED = ("AdamW8bit", "SGD8bit", "AdEMAMix8bit", "LAMB8bit")
+TRACED = ("AdamW8bit", "AdamW4bit", "SGD8bit", "AdEMAMix8bit", "LAMB8bit", "LARS8bit")
 CASES = [
     pytest.param(name, check, id=f"{name}-{key}")
     for name in NAMES

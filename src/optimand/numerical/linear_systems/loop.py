@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -78,12 +79,18 @@ def solve_sequence(
     for _ in range(min(WARM_UP, budget)):
         warm.step(None)
     run = _Run(problem, method, values, seed)
-    resumed = resume(recorder, run)
-    (resumed[0] if resumed else run).go(budget, recorder)
+    if resumed := resume(recorder, run.tuner):
+        tuner, (kept,) = resumed
+        if tuner is run.tuner:  # set back by its state: what its setting refers to stays this run
+            run.__dict__.update(kept.__dict__)
+        else:
+            run = kept
+        run.tuner = run.solver.tuner = tuner
+    run.go(budget, recorder)
 
 
 class _Run:
-    """The systems, the solver and the tuner; it is kept whole, so that a tuner needs no ``state_dict`` to go on."""
+    """The systems, the solver and the tuner, which needs no ``state_dict`` to go on."""
 
     def __init__(self, problem: SequenceProblem, method: Method, hyper: Mapping[str, Any], seed: SeedTree) -> None:
         self.sequence: Sequence = problem.sequence(seed.child("data").numpy())
@@ -95,6 +102,12 @@ class _Run:
         self.solver_name = "cg" if self.tuner is None else problem.solver
         self.solver = SequenceSolver(self.solver_name, tuner=self.tuner, rtol=RTOL, maxiter=MAXITER)
         self.recent: deque[int] = deque(maxlen=RECENT)
+
+    def __getstate__(self) -> dict[str, Any]:
+        solver = copy.copy(self.solver)
+        solver.tuner = None
+        tuner = None if hasattr(self.tuner, "state_dict") else self.tuner  # as in core.running.save
+        return {**self.__dict__, "solver": solver, "tuner": tuner}
 
     def _best_omega(self, system: System) -> float:
         def count(omega: float) -> int:
@@ -124,7 +137,7 @@ class _Run:
             at = self.solver.solves
             if at in record_at:
                 self.record(at, recorder)
-            save(recorder, self)
+            save(recorder, self.tuner, self)
             recorder.progress(at)
         recorder.cost(
             seconds_per_unit=recorder.seconds / budget,

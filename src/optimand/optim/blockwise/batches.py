@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from optimand.optim.kernels.elementwise import is_eager
-from optimand.optim.kernels.gather import Batch, Memo, is_dense
+from optimand.optim.kernels.gather import Batch, Memo, are_plain, is_dense
 
 from .tensor import QuantizedTensor, row_major
 
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 QUANTIZED = attrgetter("map", "block_size", "signed_scale")
-_CODES, _SCALE = attrgetter("codes"), attrgetter("scale")
+_DTYPE, _CODES, _SCALE = attrgetter("dtype"), attrgetter("codes"), attrgetter("scale")
 
 
 class Layout(NamedTuple):
@@ -63,16 +63,55 @@ def collect(
     lists = [params, grads, *(list(map(part, qs)) for qs in states for part in (_CODES, _SCALE))]
     if memo is not None and (known := memo.batch(lists)) is not None:
         return {memo.key: known}, []
+    of_states = zip(*(map(QUANTIZED, qs) for qs in states), strict=True)
+    layouts = list(map(Layout, map(_DTYPE, params), map(_DTYPE, grads), of_states))
+    buckets: dict[Layout, list[int]] = {layout: [] for layout in dict.fromkeys(layouts)}
+    for i, layout in enumerate(layouts):
+        buckets[layout].append(i)
     batches: dict[Layout, Batch] = {}
     rest: list[int] = []
-    for i, (p, g, *qs) in enumerate(zip(params, grads, *states, strict=True)):
+    for layout, indices in buckets.items():
+        if layout.param not in DTYPES or layout.grad not in DTYPES:
+            rest.extend(indices)
+            continue
+        ps, gs, *qs = ([ts[i] for i in indices] for ts in (params, grads, *states))
+        batch = _uniform_batch(indices, ps, gs, qs)
+        if batch is None:
+            batch, refused = _mixed_batch(indices, ps, gs, qs)
+            rest.extend(refused)
+        if batch.indices:
+            batches[layout] = batch
+        if memo is not None and len(batch.indices) == len(params) and not batch.held:
+            memo.keep(lists, batch, layout)
+    return batches, rest
+
+
+def _uniform_batch(
+    indices: list[int], params: list[Tensor], grads: list[Tensor], states: list[list[QuantizedTensor]]
+) -> Batch | None:
+    """A batch of all these, if every tensor is plain and contiguous and the states' layouts are the parameters'."""
+    numels, shapes = list(map(Tensor.numel, params)), [p.shape for p in params]
+    strides = list(map(Tensor.stride, params))
+    parts = [list(map(part, qs)) for qs in states for part in (_CODES, _SCALE)]
+    if any([q.shape for q in qs] != shapes or [q.stride for q in qs] != strides for qs in states):
+        return None
+    if not (are_plain(params, numels) and are_plain(grads, numels)):
+        return None
+    if not all(are_plain(tensors, list(map(Tensor.numel, tensors))) for tensors in parts):
+        return None
+    return Batch(indices, numels, [list(map(Tensor.data_ptr, tensors)) for tensors in (params, grads, *parts)], [])
+
+
+def _mixed_batch(
+    indices: list[int], params: list[Tensor], grads: list[Tensor], states: list[list[QuantizedTensor]]
+) -> tuple[Batch, list[int]]:
+    """A batch of those tensors that can be served one by one, and the indices of the others."""
+    batch, rest = Batch([], [], [[] for _ in range(2 + 2 * len(states))], []), []
+    for i, p, g, *qs in zip(indices, params, grads, *states, strict=True):
         row_order = p.is_contiguous() and all(q.stride == row_major(q.shape) for q in qs)
-        readable = p.dtype in DTYPES and g.dtype in DTYPES and are_served([p, g], qs) and is_dense(p)
-        if not readable or not (row_order or all(q.stride == p.stride() for q in qs)):
+        if not are_served([p, g], qs) or not is_dense(p) or not (row_order or all(q.stride == p.stride() for q in qs)):
             rest.append(i)
             continue
-        layout = Layout(p.dtype, g.dtype, tuple(map(QUANTIZED, qs)))
-        batch = batches.setdefault(layout, Batch([], [], [[] for _ in lists], []))
         if g.stride() != p.stride():
             g = torch.empty_strided(p.shape, p.stride(), dtype=g.dtype).copy_(g)
             batch.held.append(g)
@@ -80,9 +119,7 @@ def collect(
         batch.numels.append(p.numel())
         for pointers, t in zip(batch.pointers, (p, g, *(t for q in qs for t in q.tensors())), strict=True):
             pointers.append(t.data_ptr())
-    if memo is not None and len(batches) == 1 and not rest and not batch.held:
-        memo.keep(lists, batch, layout)
-    return batches, rest
+    return batch, rest
 
 
 def are_served(tensors: Sequence[Tensor], states: Sequence[QuantizedTensor]) -> bool:

@@ -6,6 +6,7 @@ wherever all tensors are alike, and tensor by tensor only for those that are not
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, is_
@@ -47,17 +48,20 @@ class Batch:
 
 
 class Memo:
-    """Parameters and states that were found fit at the last step: until they move, only gradients are new."""
+    """Parameters and states that were found fit at the last step: until they move, only gradients are new.
+
+    It keeps none of them alive.
+    """
 
     def __init__(self) -> None:
-        self.lists: list[list[Tensor]] = []
+        self.lists: list[list[weakref.ref[Tensor]]] = []
         self.pointers: list[list[int]] = []
         self.key: Any = None
         self.stochastic = False
 
     def keep(self, lists: Sequence[Sequence[Tensor]], batch: Batch, key: Any, stochastic: bool = False) -> None:
         """Remember that all of these tensors made up one batch, of which ``key`` says what they share."""
-        self.lists = [list(lists[0]), *map(list, lists[2:])]
+        self.lists = [list(map(weakref.ref, tensors)) for tensors in (lists[0], *lists[2:])]
         self.pointers = [batch.pointers[0], *batch.pointers[2:]]
         self.key, self.stochastic, self.grad_dtype = key, stochastic, lists[1][0].dtype
 
@@ -66,7 +70,7 @@ class Memo:
         kept = [lists[0], *lists[2:]]
         if list(map(len, kept)) != list(map(len, self.lists)) or stochastic != self.stochastic:
             return None
-        if not all(all(map(is_, ts, old)) for ts, old in zip(kept, self.lists, strict=True)):
+        if not all(all(map(is_, ts, [ref() for ref in old])) for ts, old in zip(kept, self.lists, strict=True)):
             return None
         if [list(map(Tensor.data_ptr, ts)) for ts in kept] != self.pointers:
             return None

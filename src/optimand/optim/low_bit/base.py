@@ -204,7 +204,8 @@ class LowBitOptimizer(ElementwiseOptimizer):
                 state[HISTORY] = new_history(local_of(p).device)
             norm = sum_over_shards(squared_norm(local_as(g, p)), p)
             factor = clip_factor(state[HISTORY], norm, step + 1.0, group["percentile_clipping"])
-            found.append(g.to(torch.promote_types(g.dtype, torch.float32)) * factor)
+            short = not _is_symbolic(group) and factor.item() == 1.0  # most gradients: no copy is made
+            found.append(g if short else g.to(torch.promote_types(g.dtype, torch.float32)) * factor)
         return found
 
     def _update_quantized(self, group: dict[str, Any], part: Part) -> None:

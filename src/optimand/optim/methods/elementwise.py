@@ -78,6 +78,10 @@ def signum(
     lr: float | Tensor = 1e-4,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
+    *,
+    maximize: bool = False,
+    foreach: bool | None = None,
+    fused: bool | None = None,
     **options: Any,
 ) -> Lion:
     """Signum: the sign of the momentum, which is Lion with equal betas (Bernstein et al., arXiv 1802.04434).
@@ -100,4 +104,5 @@ def signum(
         >>> p.data
         tensor([ 1.2500, -1.2500])
     """
+    options = {"maximize": maximize, "foreach": foreach, "fused": fused, **options}
     return Lion(params, lr, (momentum, momentum), weight_decay, **options)
