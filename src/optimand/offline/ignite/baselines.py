@@ -254,10 +254,7 @@ FIXED: dict[str, Any] = {"lam": 1e-2, "rho": 0.2, "r": 0.2, "adaptive": False}
 
 
 def make_regularizer(
-    kind: str | None,
-    model: nn.Module,
-    predict: Predict | None = None,
-    **options: Any,
+    kind: str | None, model: nn.Module, predict: Predict | None = None, **options: Any
 ) -> Regularizer | None:
     """The regularizer of a name, with the authors' settings unless others are given.
 

@@ -28,10 +28,7 @@ REFERENCES = {
     "little is left": "2.089, 4.433 and 5.714 from both, of a prototype",
     "packing": "first-fit by size 1.29 to 1.41",
 }
-PROBLEMS = (
-    "memory-program:program=transformer,capacity=1MiB",
-    *(f"memory-program:program={name}" for name in REAL),
-)
+PROBLEMS = ("memory-program:program=transformer,capacity=1MiB", *(f"memory-program:program={name}" for name in REAL))
 METHODS = ("xla-like", "memory-greedy", "memory-evolution", "memory-mcts", "malloc-muzero")
 STUDY = StudySpec(PROBLEMS, METHODS, seeds=2, budget=200_000, root_seed=SEED)
 SMALL = StudySpec(PROBLEMS, ("xla-like", "memory-evolution", "malloc-muzero"), seeds=1, budget=4000)

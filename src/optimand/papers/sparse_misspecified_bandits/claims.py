@@ -189,9 +189,7 @@ def good_features() -> Finding:
         holds = holds and hits >= 48 and max(lost) <= 2.1
         texts.append(f"d = {d}, s = {s}, n = {n}: {hits}/50, {_told(np.array(lost))}")
     return Finding(
-        "; ".join(texts),
-        holds,
-        "supports found by OMP, and suboptimality in eps = 0.05; 3000 actions, 50 parameters",
+        "; ".join(texts), holds, "supports found by OMP, and suboptimality in eps = 0.05; 3000 actions, 50 parameters"
     )
 
 

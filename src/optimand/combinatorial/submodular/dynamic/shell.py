@@ -113,11 +113,7 @@ class Guesses(Engine):
     """
 
     def __init__(
-        self,
-        *args: Any,
-        make: Callable[[Guesses, float], Run],
-        literal: bool = False,
-        fixed: float | None = None,
+        self, *args: Any, make: Callable[[Guesses, float], Run], literal: bool = False, fixed: float | None = None
     ) -> None:
         super().__init__(*args)
         self.make, self.literal, self.fixed = make, literal, fixed
