@@ -6,28 +6,11 @@ from typing import Any
 
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
-from .agents import (
-    CLEAR,
-    REAL,
-    SEED,
-    TINY,
-    better_than_untrained,
-    faster_by_the_search_alone,
-    learned_model_is_as_good,
-    search_finds_the_optimum,
-    strong_on_the_transformer,
-)
+from . import agents
+from .agents import CLEAR, REAL, SEED, TINY
 
 PAPER = "malloc-muzero"
 NOT_CLAIMED = "not in the abstract"
-# What other code found in the same game.
-REFERENCES = {
-    "strength": "1.02 at 1 MiB, of a prototype in 150 s; elsewhere not measured",
-    "exact small optima": "14.4, 17.6, 25.2, 28.4, 36.6 at 4, 6, 8, 12, 16, by another enumeration",
-    "search finds the optimum": "10 of 10 seeds at each capacity, of a prototype",
-    "little is left": "2.089, 4.433 and 5.714 from both, of a prototype",
-    "packing": "first-fit by size 1.29 to 1.41",
-}
 PROBLEMS = ("memory-program:program=transformer,capacity=1MiB", *(f"memory-program:program={name}" for name in REAL))
 METHODS = ("xla-like", "memory-greedy", "memory-evolution", "memory-mcts", "malloc-muzero")
 STUDY = StudySpec(PROBLEMS, METHODS, seeds=2, budget=200_000, root_seed=SEED)
@@ -163,95 +146,73 @@ def packing_heuristic() -> Finding:
     )
 
 
-STUDIED = (
-    (
-        "faster than the default solver",
-        "mallocMuZero's mappings of realistic programs run faster than those of XLA's default solver.",
-        "outperforms it on a benchmark of realistic workloads (abstract)",
-        faster_than_the_default_solver,
-    ),
-    (
-        "learning beats plain search",
-        "At equal moves, the trained agent finds faster mappings than an evolution of action strings.",
-        NOT_CLAIMED,
-        better_than_search_without_learning,
-    ),
-)
-
-COMPUTED = (
-    (
-        "faster by the search alone",
-        "What the agent's tree searches find runs faster than the default solver's mapping on at least half of them.",
-        "outperforms it on a benchmark of realistic workloads (abstract)",
-        faster_by_the_search_alone,
-    ),
-    (
-        "strength",
-        "On the transformer, both agents' searches reach 1.01, 1.05, 0.995 and 0.995 times the speed of the XLA-like "
-        "mapping at 1, 2, 4 and 8 MiB.",
-        NOT_CLAIMED,
-        strong_on_the_transformer,
-    ),
-    (
-        "training helps on other programs",
-        "The trained agent saves more time than the same search untrained on at least 3 of 4 programs not trained on.",
-        NOT_CLAIMED,
-        better_than_untrained,
-    ),
-    (
-        "a learned model is as good",
-        "With a learned model, the searches find mappings as fast as with the game itself, from equally many episodes.",
-        "the agent is a MuZero, which learns its model; no comparison in the abstract",
-        learned_model_is_as_good,
-    ),
-    (
-        "exact small optima",
-        "The game's optimum on a tiny program is what an enumeration by other code gave, at every capacity.",
-        NOT_CLAIMED,
-        exact_small_optima,
-    ),
-    (
-        "search finds the optimum",
-        "Tree search with random playouts finds the tiny program's optimum from every seed.",
-        NOT_CLAIMED,
-        search_finds_the_optimum,
-    ),
-    (
-        "never an invalid layout",
-        "No solver returns a layout with an overlap, a breach of capacity or of copy time.",
-        "trajectories of the game are memory mappings (abstract)",
-        never_an_invalid_layout,
-    ),
-    (
-        "the portfolio never loses",
-        "The portfolio is at least as fast as every baseline in it.",
-        NOT_CLAIMED,
-        portfolio_never_loses,
-    ),
-    (
-        "little is left",
-        "On the transformer at 2, 4 and 8 MiB, evolutions from two starts end at the same speed-up to three digits.",
-        NOT_CLAIMED,
-        one_optimum_from_two_starts,
-    ),
-    (
-        "packing",
-        "The packing heuristic stays below 1.35 times the capacity on the challenging files of minimalloc.",
-        NOT_CLAIMED,
-        packing_heuristic,
-    ),
-)
 CLAIMS = (
-    *(Claim(PAPER, name, said, paper, rule, STUDY, SMALL) for name, said, paper, rule in STUDIED),
-    *(
-        Claim(PAPER, name, said, paper, check, reference=REFERENCES.get(name, ""))
-        for name, said, paper, check in COMPUTED
+    Claim(
+        PAPER, "faster than the default solver",
+        "mallocMuZero's mappings of realistic programs run faster than those of XLA's default solver.",
+        "outperforms it on a benchmark of realistic workloads (abstract)", faster_than_the_default_solver, STUDY,
+        SMALL,
     ),
     Claim(
-        paper=PAPER,
-        name="AlphaTensor's model",
-        sentence="The agent's mapping makes AlphaTensor's model run faster on a TPU.",
-        paper_value="an improvement over the default solver (abstract)",
+        PAPER, "learning beats plain search",
+        "At equal moves, the trained agent finds faster mappings than an evolution of action strings.", NOT_CLAIMED,
+        better_than_search_without_learning, STUDY, SMALL,
+    ),
+    Claim(
+        PAPER, "faster by the search alone",
+        "What the agent's tree searches find runs faster than the default solver's mapping on at least half of them.",
+        "outperforms it on a benchmark of realistic workloads (abstract)", agents.faster_by_the_search_alone,
+    ),
+    Claim(
+        PAPER, "strength",
+        "On the transformer, both agents' searches reach 1.01, 1.05, 0.995 and 0.995 times the speed of the XLA-like "
+        "mapping at 1, 2, 4 and 8 MiB.", NOT_CLAIMED, agents.strong_on_the_transformer,
+        reference="1.02 at 1 MiB, of a prototype in 150 s; elsewhere not measured",
+    ),
+    Claim(
+        PAPER, "training helps on other programs",
+        "The trained agent saves more time than the same search untrained on at least 3 of 4 programs not trained on.",
+        NOT_CLAIMED, agents.better_than_untrained,
+    ),
+    Claim(
+        PAPER, "a learned model is as good",
+        "With a learned model, the searches find mappings as fast as with the game itself, from equally many episodes.",
+        "the agent is a MuZero, which learns its model; no comparison in the abstract",
+        agents.learned_model_is_as_good,
+    ),
+    Claim(
+        PAPER, "exact small optima",
+        "The game's optimum on a tiny program is what an enumeration by other code gave, at every capacity.",
+        NOT_CLAIMED, exact_small_optima,
+        reference="14.4, 17.6, 25.2, 28.4, 36.6 at 4, 6, 8, 12, 16, by another enumeration",
+    ),
+    Claim(
+        PAPER, "search finds the optimum",
+        "Tree search with random playouts finds the tiny program's optimum from every seed.", NOT_CLAIMED,
+        agents.search_finds_the_optimum, reference="10 of 10 seeds at each capacity, of a prototype",
+    ),
+    Claim(
+        PAPER, "never an invalid layout",
+        "No solver returns a layout with an overlap, a breach of capacity or of copy time.",
+        "trajectories of the game are memory mappings (abstract)", never_an_invalid_layout,
+    ),
+    Claim(
+        PAPER, "the portfolio never loses", "The portfolio is at least as fast as every baseline in it.", NOT_CLAIMED,
+        portfolio_never_loses,
+    ),
+    Claim(
+        PAPER, "little is left",
+        "On the transformer at 2, 4 and 8 MiB, evolutions from two starts end at the same speed-up to three digits.",
+        NOT_CLAIMED, one_optimum_from_two_starts, reference="2.089, 4.433 and 5.714 from both, of a prototype",
+    ),
+    Claim(
+        PAPER, "packing",
+        "The packing heuristic stays below 1.35 times the capacity on the challenging files of minimalloc.",
+        NOT_CLAIMED, packing_heuristic, reference="first-fit by size 1.29 to 1.41",
+    ),
+    Claim(
+        PAPER, "AlphaTensor's model", "The agent's mapping makes AlphaTensor's model run faster on a TPU.",
+        "an improvement over the default solver (abstract)",
         untestable="needs that model's compiled program and a TPU",
     ),
-)
+)  # fmt: skip
