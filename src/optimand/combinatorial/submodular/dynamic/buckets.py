@@ -128,11 +128,6 @@ class BucketRun(Run):
                 joined[i] = g
         return given, joined
 
-    def qualified(self, given: Any, ids: list[int]) -> dict[int, float]:
-        """Those whose gain is at least tau, by one vectorised evaluation."""
-        gains = self.oracle.gains(given, ids)
-        return {i: g for i, g in zip(ids, gains, strict=True) if g >= self.tau}
-
     def choose_bucket(self, pool: dict[int, float]) -> tuple[list[int], float]:
         """The elements of the bucket to sample (the higher one on ties) and the least gain that it stands for."""
         buckets: dict[int, list[int]] = {}

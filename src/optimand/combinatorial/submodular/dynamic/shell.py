@@ -67,6 +67,11 @@ class Run:
         """Start from these elements."""
         raise NotImplementedError
 
+    def qualified(self, given: Any, ids: list[int]) -> dict[int, float]:
+        """Those whose gain is at least tau, by one vectorised evaluation."""
+        gains = self.oracle.gains(given, ids)
+        return {i: g for i, g in zip(ids, gains, strict=True) if g >= self.tau}
+
     def members(self) -> list[int]:
         """The chosen elements that are live."""
         raise NotImplementedError
