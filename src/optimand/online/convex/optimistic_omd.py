@@ -213,11 +213,14 @@ class OptimisticOMD(GradientLearner):
 
     def _learn_newton(self, g: Array) -> None:
         self._xhat = self._newton(g)
-        half = 0.5 * self._beta
-        self._H = self._H + half * g[:, :, None] * g[:, None, :]
-        if (self.t + 1) % REFRESH == 0:
-            self._inverse = np.linalg.inv(self._H)
-            return
-        image = np.einsum("rij,rj->ri", self._inverse, g)
-        share = half / (1 + half * np.einsum("ri,ri->r", image, g))
-        self._inverse = self._inverse - share[:, None, None] * image[:, :, None] * image[:, None, :]
+        self._H, self._inverse = with_rank_one(self._H, self._inverse, g, 0.5 * self._beta, self.t + 1)
+
+
+def with_rank_one(matrix: Array, inverse: Array, g: Array, weight: float, rounds: int) -> tuple[Array, Array]:
+    """``matrix + weight g g^T`` and its inverse, (R, d, d), updated (Sherman and Morrison) in all but a few rounds."""
+    matrix = matrix + weight * g[:, :, None] * g[:, None, :]
+    if rounds % REFRESH == 0:
+        return matrix, np.linalg.inv(matrix)
+    image = np.einsum("rij,rj->ri", inverse, g)
+    share = weight / (1 + weight * np.einsum("ri,ri->r", image, g))
+    return matrix, inverse - share[:, None, None] * image[:, :, None] * image[:, None, :]

@@ -111,9 +111,7 @@ class Adversarial(Shift):
 class Corrupted(Shift):
     """I.i.d. losses of mean ``mean e_1`` with ``- size e_1`` added until the corruption is spent."""
 
-    def __init__(
-        self, mean: float = 0.5, corruption: float = 100.0, size: float = 1.0, where: str = "start"
-    ) -> None:  # fmt: skip
+    def __init__(self, mean: float = 0.5, corruption: float = 100.0, size: float = 1.0, where: str = "start") -> None:
         self.mean, self.size = check_number("mean", mean, low=0), check_number("size", size, low=0, low_open=True)
         self.corruption = check_number("corruption", corruption, low=0)
         self.where = check_choice("where", where, ("start", "even"))
