@@ -19,7 +19,7 @@ from optimand.core.validation import check_choice, check_number
 
 from .domains import Simplex
 from .gradient_learner import LARGEST, SLACK, Array, GradientLearner, check_bounded, check_euclidean
-from .implicit import check_loss, implicit_step
+from .implicit import guess_error, implicit_step
 
 CURVATURES = ("convex", "strongly_convex", "exp_concave")
 # Rounds after which an inverse that is updated is computed again.
@@ -180,12 +180,7 @@ class OptimisticOMD(GradientLearner):
         self._last = g
 
     def _learn_convex(self, g: Array, loss: Any) -> None:
-        wrong = g - self._last
-        if self.implicit:
-            check_loss(loss)
-            # Both gradients at the same point: the guess was the last loss, not its gradient elsewhere.
-            wrong = g if self._last_loss is None else g - np.asarray(self._last_loss.gradient(self._x))
-            self._last_loss = loss
+        wrong = guess_error(self, g, loss)
         self._xhat = self._space.settle(self._xhat - self._eta[:, None] * g)
         self.V = self.V + np.einsum("rd,rd->r", wrong, wrong)
 
