@@ -320,7 +320,8 @@ def _crossing(
         Ends of the last interval, and the last point.
     """
     at_low, at_high = value_at(low), value_at(high)
-    point, before = low, np.asarray(np.zeros(low.shape, dtype=np.int8) - 1)
+    point = low
+    before: Any = np.zeros(low.shape, dtype=np.int8) - 1
     for step in range(SEARCH_STEPS):
         fall = at_low - at_high
         share = np.divide(at_low, fall, out=np.full_like(fall, 0.5), where=fall > 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optimand.combinatorial import submodular
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
 
 PAPER = "dynamic-submodular"
@@ -21,10 +22,8 @@ SMALL = StudySpec(PROBLEMS, METHODS, seeds=2, budget=300)
 
 def small_stream(seed: int, n: int = 12, updates: int = 50) -> tuple[Any, Iterator[tuple[bool, int]]]:
     """Elements that cover 1 to 7 of 20 items, and random updates that know nothing of any solution."""
-    from optimand.combinatorial.submodular.objectives.coverage import Coverage
-
     rng = np.random.default_rng(seed)
-    f = Coverage([rng.choice(20, size=rng.integers(1, 8), replace=False).tolist() for _ in range(n)])
+    f = submodular.Coverage([rng.choice(20, size=rng.integers(1, 8), replace=False).tolist() for _ in range(n)])
 
     def changes() -> Iterator[tuple[bool, int]]:
         live: list[int] = []
@@ -41,19 +40,16 @@ def small_stream(seed: int, n: int = 12, updates: int = 50) -> tuple[Any, Iterat
 
 def ratios_to_optimum(engine: str, seeds: int) -> tuple[float, float, float]:
     """Value over the best one on small random streams: the least ever, the least mean at a time, the mean."""
-    from optimand.combinatorial.submodular.dynamic import DynamicSubmodular
-    from optimand.combinatorial.submodular.maximizers.maximize import maximize_submodular
-
     streams: list[list[float]] = []
     for seed in range(seeds):
         ratios: list[float] = []
         f, changes = small_stream(seed)
         k = 1 + seed % 4
-        d, live = DynamicSubmodular(f, k, EPS, engine, seed=seed), set[int]()
+        d, live = submodular.DynamicSubmodular(f, k, EPS, engine, seed=seed), set[int]()
         for new, i in changes:
             (d.insert if new else d.delete)(i)
             live ^= {i}
-            best = float(maximize_submodular(f, sorted(live), k, "exact").fun) if live else 0.0
+            best = float(submodular.maximize_submodular(f, sorted(live), k, "exact").fun) if live else 0.0
             ratios.append(d.value / best if best > 0 else 1.0)
         streams.append(ratios)
     return float(np.min(streams)), float(np.mean(streams, axis=0).min()), float(np.mean(streams))
@@ -77,12 +73,11 @@ def half_of_the_optimum() -> Finding:
 
 def calls_by_window(engine: str, width: int, **options: Any) -> float:
     """Calls per update, queries left out, while a window slides over a graph of preferential attachment."""
-    from optimand.combinatorial.submodular.dynamic import DynamicSubmodular
     from optimand.combinatorial.submodular.instances.graphs import graph_coverage
     from optimand.combinatorial.submodular.instances.streams import window
 
     f = graph_coverage("generated", 3 * width)
-    d = DynamicSubmodular(f, 20, 0.3, engine, seed=0, **options)
+    d = submodular.DynamicSubmodular(f, 20, 0.3, engine, seed=0, **options)
     order = np.random.default_rng(3).permutation(3 * width)
     before, updates = f.nfev, 5 * width
     for _, (new, i) in zip(range(updates), window(order, width), strict=False):
@@ -111,14 +106,12 @@ def polylogarithmic_calls() -> Finding:
 
 def deleting_what_is_shown() -> Finding:
     """Ratio to lazy greedy when each deletion takes a member of the solution that was shown last."""
-    from optimand.combinatorial.submodular.dynamic import DynamicSubmodular
     from optimand.combinatorial.submodular.instances.graphs import graph_coverage
-    from optimand.combinatorial.submodular.maximizers.maximize import maximize_submodular
 
     found = {}
     for engine in ("buckets", "incremental"):
         f = graph_coverage("generated", 1500)
-        d, ratios = DynamicSubmodular(f, 10, EPS, engine, seed=0), []
+        d, ratios = submodular.DynamicSubmodular(f, 10, EPS, engine, seed=0), []
         before, empty = f.nfev, 0
         for i in range(400):
             d.insert(i)
@@ -129,7 +122,7 @@ def deleting_what_is_shown() -> Finding:
             d.delete(shown[0] if shown else d.elements[0])
             if i % 25 == 0:
                 calls, live = f.nfev, d.elements
-                ratios.append(d.value / maximize_submodular(f, live, 10).fun)
+                ratios.append(d.value / submodular.maximize_submodular(f, live, 10).fun)
                 before += f.nfev - calls
         found[engine] = (min(ratios), float(np.mean(ratios)), (f.nfev - before) / 1600, empty)
     return Finding(

@@ -124,7 +124,7 @@ def relax(
         solver.parameters.max_deterministic_time = effort
     strings: list[NDArray[np.bool_]] = []
 
-    class Collect(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
+    class Collect(cp_model.CpSolverSolutionCallback):  # type: ignore[misc, name-defined]
         def on_solution_callback(self) -> None:
             strings.append(np.array([bool(self.value(x)) for x in model.fast]))
 

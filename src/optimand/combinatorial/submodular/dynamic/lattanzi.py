@@ -80,7 +80,7 @@ class LattanziRun(Run):
         if lower or self.literal:
             left = self.qualified(state, ids)
         else:
-            left = {i: self.shell.singles[i] for i in ids if self.shell.singles[i] >= self.tau}
+            left = {i: self.singles[i] for i in ids if self.singles[i] >= self.tau}
         for at in range(first, self.last + 1):
             self.pools[at] = dict.fromkeys(left)
             while self.count < self.k and len(left) >= 2 ** (self.last - at):
@@ -106,7 +106,7 @@ class LattanziRun(Run):
                 return self.stale
         return None
 
-    def delete(self, i: int) -> None:
+    def delete(self, i: int, single: float) -> None:
         at = self.discard(i)
         if at is not None and self.value() < (1 - self.slack) * self.guess / 2:
             self.construct(at)
@@ -116,7 +116,7 @@ class LattanziRun(Run):
         self.buffers[0] = dict.fromkeys(ids)
         self.construct(0)
 
-    def members(self) -> list[int]:
+    def solution(self) -> list[int]:
         return [i for chosen in self.chosen for i in chosen]
 
     def known_value(self) -> float | None:

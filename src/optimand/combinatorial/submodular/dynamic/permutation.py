@@ -129,7 +129,7 @@ class PermutationRun(Run):
         self.pools = [dict(zip(ids, singles, strict=True))]
         self.construct(0)
 
-    def members(self) -> list[int]:
+    def solution(self) -> list[int]:
         return list(self.chosen)
 
     def known_value(self) -> float | None:

@@ -265,13 +265,11 @@ class DynamicSubmodular:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that what follows depends on, as plain data (JSON if the elements are)."""
-        if self.f.n is None:  # ids are given in order of first sight: all elements, so that they can be given again
-            names = [[i, self.f.element(i)] for i in range(self._top + 1)]
-        else:
-            names = [[i, self.f.element(i)] for i in self._singles]
+        # An open ground set gives ids in order of first sight: all elements, so that they can be given again.
+        named = range(self._top + 1) if self.f.n is None else self._singles
         return {
             **self._settings(),
-            "names": names,
+            "names": [[i, self.f.element(i)] for i in named],
             "live": [[i, single] for i, single in self._singles.items()],
             "top": self._top,
             "oracle_calls": self._oracle.calls,
