@@ -22,22 +22,32 @@ PAPER = "ignite-offline"
 REGULARIZERS: dict[str, tuple[str, str, dict[str, float], dict[str, Dimension]]] = {
     "": ("", "", {}, {}),
     "ignite": (
-        "adaptive", "regularized by IGNITE (multiplier adapts)", {"lam": 1e-3, "rho": 0.05, "eps": 0.1},
+        "adaptive",
+        "regularized by IGNITE (multiplier adapts)",
+        {"lam": 1e-3, "rho": 0.05, "eps": 0.1},
         {"rho": Float(0.01, 0.5, log=True), "eps": Float(0.01, 1.0, log=True)},
     ),
     "ignite-2": (
-        "fixed", "regularized by IGNITE-2 (multiplier fixed)", {"lam": 1e-2, "rho": 0.2},
+        "fixed",
+        "regularized by IGNITE-2 (multiplier fixed)",
+        {"lam": 1e-2, "rho": 0.2},
         {"lam": Float(1e-3, 1.0, log=True), "rho": Float(0.02, 1.0, log=True)},
     ),
     "sam": ("sam", "fitted with SAM", {"rho": 0.05}, {"rho": Float(0.005, 0.5, log=True)}),
     "gradient-norm": (
-        "gradient-norm", "with a penalty on the loss's gradient", {"lam": 1e-3}, {"lam": Float(1e-4, 1.0, log=True)},
+        "gradient-norm",
+        "with a penalty on the loss's gradient",
+        {"lam": 1e-3},
+        {"lam": Float(1e-4, 1.0, log=True)},
     ),
     "boss": (
-        "sensitivity", "regularized by their sensitivity (BOSS)", {"lam": 1e-2}, {"lam": Float(1e-3, 1.0, log=True)},
+        "sensitivity",
+        "regularized by their sensitivity (BOSS)",
+        {"lam": 1e-2},
+        {"lam": Float(1e-3, 1.0, log=True)},
     ),
     "weight-decay": ("weight-decay", "with weight decay", {"lam": 1e-4}, {"lam": Float(1e-6, 0.1, log=True)}),
-}  # fmt: skip
+}
 BOTH = ("ignite", "ignite-2")
 FIT: dict[str, Dimension] = {"fit_steps": Int(100, 4000, log=True), "lr": Float(1e-4, 1e-2, log=True)}
 CLIMB: dict[str, Dimension] = {**FIT, "eta": Float(1e-3, 0.1, log=True), "steps": Int(20, 500, log=True)}

@@ -302,16 +302,22 @@ def _consistent_slope(loss: Any, prediction: Callable[[Array], Array], z: Array)
     first = np.asarray(loss.scalar_gradient(z), dtype=float)
     small = 1e-15 * np.abs(first)
     low, high, _ = _crossing(
-        lambda s: loss.scalar_gradient(prediction(s)) - s, np.minimum(first, 0.0), np.maximum(first, 0.0), 4,
+        lambda s: loss.scalar_gradient(prediction(s)) - s,
+        np.minimum(first, 0.0),
+        np.maximum(first, 0.0),
+        4,
         lambda s, value, low, high: (high - low <= small, np.abs(value) <= 10 * small),
-    )  # fmt: skip
+    )
     return np.asarray(0.5 * (low + high))
 
 
 def _crossing(
-    value_at: Callable[[Array], Array], low: Array, high: Array, period: int,
+    value_at: Callable[[Array], Array],
+    low: Array,
+    high: Array,
+    period: int,
     done: Callable[[Array, Array, Array, Array], tuple[Array, Array]],
-) -> tuple[Array, Array, Array]:  # fmt: skip
+) -> tuple[Array, Array, Array]:
     """Where values that fall from ``low`` to ``high`` cross 0: false position, and in each ``period`` one bisection.
 
     ``done(point, value, low, high)`` says for each entry whether the search may stop, and whether the point is it.

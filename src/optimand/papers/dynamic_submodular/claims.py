@@ -168,40 +168,60 @@ def beats_running_greedy_again(outcomes: Outcomes) -> Finding:
 
 CLAIMS = (
     Claim(
-        PAPER, "half of the optimum",
+        PAPER,
+        "half of the optimum",
         "At every time the solution is worth at least 1/2 - eps of the best set of k live elements, in expectation, "
-        "against updates that do not depend on it.", "1/2 - eps", half_of_the_optimum,
+        "against updates that do not depend on it.",
+        "1/2 - eps",
+        half_of_the_optimum,
         reference="of a prototype, 50 streams: buckets least 0.667, mean 0.975; permutation 0.778, 0.988",
     ),
     Claim(
-        PAPER, "polylogarithmic update",
-        "An update costs an amortized number of oracle calls polylogarithmic in the number of elements.", "polylog(n)",
+        PAPER,
+        "polylogarithmic update",
+        "An update costs an amortized number of oracle calls polylogarithmic in the number of elements.",
+        "polylog(n)",
         polylogarithmic_calls,
     ),
     Claim(
-        PAPER, "half in practice",
+        PAPER,
+        "half in practice",
         "On streams of real data the guarantee holds with fewer calls per update than greedy run again asks.",
-        "1/2 - eps; the abstract tells of no experiments", half_in_practice, STUDY, SMALL,
+        "1/2 - eps; the abstract tells of no experiments",
+        half_in_practice,
+        STUDY,
+        SMALL,
     ),
     Claim(
-        PAPER, "default engine against greedy",
+        PAPER,
+        "default engine against greedy",
         "The default engine asks less and takes less time than lazy greedy that is run again with the values of "
-        "single elements kept, at equal value.", "not in the paper", beats_running_greedy_again, STUDY, SMALL,
+        "single elements kept, at equal value.",
+        "not in the paper",
+        beats_running_greedy_again,
+        STUDY,
+        SMALL,
     ),
     Claim(
-        PAPER, "who deletes what is shown",
+        PAPER,
+        "who deletes what is shown",
         "The guarantee needs updates that do not depend on the solution; greedy's path has one without.",
-        "oblivious adversary", deleting_what_is_shown,
+        "oblivious adversary",
+        deleting_what_is_shown,
     ),
     Claim(
-        PAPER, "lower bound", "A ratio of 1/2 + eps needs polynomially many calls per update (Chen, Peng 2022).",
+        PAPER,
+        "lower bound",
+        "A ratio of 1/2 + eps needs polynomially many calls per update (Chen, Peng 2022).",
         "poly(n)",
         untestable="a lower bound over all algorithms is proved on hard instances; no run can show it. On the streams "
         "here, whose order does not depend on the solution, greedy's path is kept with few calls.",
     ),
     Claim(
-        PAPER, "gaps in an earlier analysis",
-        "The earlier analysis of an algorithm with polylogarithmic updates has gaps.", "that of NeurIPS 2020 has gaps",
+        PAPER,
+        "gaps in an earlier analysis",
+        "The earlier analysis of an algorithm with polylogarithmic updates has gaps.",
+        "that of NeurIPS 2020 has gaps",
         untestable="it is about a proof; the earlier algorithm itself runs here as method 'lattanzi'",
     ),
-)  # fmt: skip
+)
