@@ -145,12 +145,7 @@ def tf_bind(factor: str = "SIX6", budget: int = 128) -> OfflineProblem:
 
 
 @problem("rna-design", family="offline", needs="python -m pip install ViennaRNA")
-def rna_design(
-    L: int = 14,
-    structure: str = "",
-    rows: int = 20_000,
-    budget: int = 128,
-) -> OfflineProblem:
+def rna_design(L: int = 14, structure: str = "", rows: int = 20_000, budget: int = 128) -> OfflineProblem:
     """RNA that folds as stably as possible, or into a wanted structure, judged by ViennaRNA.
 
     Args:

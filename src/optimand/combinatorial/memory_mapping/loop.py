@@ -12,6 +12,7 @@ cannot (a generator) starts again and ends the same.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -136,13 +137,11 @@ def rehearse(method: Method, seed: SeedTree) -> None:
     from .game.simulator import Game
 
     game = Game(*smallest(), limit=REHEARSAL)
-    try:
+    with contextlib.suppress(BudgetSpent):
         solver = method.build(Task(game, seed.child("rehearsal").numpy()), **method.defaults)
         for _ in itertools.islice(solver, REHEARSED_UNITS):
             pass
         close(solver)
-    except BudgetSpent:
-        pass
 
 
 def close(solver: Any) -> None:

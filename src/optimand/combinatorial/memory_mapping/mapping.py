@@ -89,7 +89,8 @@ def map_memory(
     begin = time.monotonic()
     function = _solver(method, hyper)
     _check_options(method, function, hyper)
-    solver = function(game, _stream(method, seed), **hyper)
+    # Agents draw from a generator; the others make one from the seed, the portfolio one for each member.
+    solver = function(game, np.random.default_rng(seed) if method in AGENTS else seed, **hyper)
     message = _exhaust(solver, begin + limit, f"the limit of {limit:g} seconds is reached", budget)
     elapsed = time.monotonic() - begin
     if game.best is None:
@@ -132,11 +133,6 @@ def _nothing_completed(method: str, hyper: dict[str, Any], program: MemoryProgra
         width = hyper.get("width", BEAM_WIDTH)
         text += f"; a beam search of width {width} takes up to {2 * width * program.references} moves"
     return text
-
-
-def _stream(method: str, seed: int) -> Any:
-    """Agents draw from a generator; the others make one from the seed, the portfolio one for each member."""
-    return np.random.default_rng(seed) if method in AGENTS else seed
 
 
 def _solver(method: str, hyper: dict[str, Any]) -> Any:

@@ -62,13 +62,7 @@ class Task:
 
 
 def run(
-    problem: StreamProblem,
-    method: Method,
-    hyper: Mapping[str, Any],
-    *,
-    seed: SeedTree,
-    budget: int,
-    recorder: Recorder,
+    problem: StreamProblem, method: Method, hyper: Mapping[str, Any], *, seed: SeedTree, budget: int, recorder: Recorder
 ) -> None:
     """Run ``method`` for ``budget`` updates of an instance of ``problem``.
 

@@ -31,15 +31,6 @@ def first_output(output: Any) -> Tensor:
     return output[0] if isinstance(output, tuple | list) else output
 
 
-def plain_module(model: nn.Module) -> nn.Module:
-    """The model within DistributedDataParallel or DataParallel.
-
-    Their extra forward passes would start a synchronization that no backward pass ends.
-    """
-    parallel = (nn.parallel.DistributedDataParallel, nn.DataParallel)
-    return model.module if isinstance(model, parallel) else model
-
-
 class Regularizer:
     """The base of regularizers that add to gradients.
 
@@ -68,7 +59,8 @@ class Regularizer:
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         if predict is not None and not callable(predict):
             raise TypeError(f"predict must be callable, got {predict!r}")
-        self.model = plain_module(model)
+        # Extra forward passes of the parallel wrappers would start a synchronization that no backward pass ends.
+        self.model = model.module if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel) else model
         self.forward = model
         self.predict = predict
         self.process_group = model.process_group if isinstance(model, nn.parallel.DistributedDataParallel) else None

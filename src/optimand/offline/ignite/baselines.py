@@ -45,16 +45,13 @@ class _OnLoss(Regularizer):
         if self.norm <= TINY:
             return None
         with torch.enable_grad(), moved(params, here, radius / self.norm), self.sealed():
-            given = loss()
-            ahead = given if isinstance(given, list) else _gradients(given, params)
+            ahead: Any = loss()
+            if isinstance(ahead, Tensor):
+                ahead = list(torch.autograd.grad(ahead, params, materialize_grads=True))
         self.averaged(ahead)
         if scale != 1.0:
             torch._foreach_mul_(ahead, scale)
         return here, ahead
-
-
-def _gradients(loss: Tensor, params: list[Tensor]) -> list[Tensor]:
-    return list(torch.autograd.grad(loss, params, materialize_grads=True))
 
 
 class SharpnessAware(_OnLoss):
@@ -254,10 +251,7 @@ FIXED: dict[str, Any] = {"lam": 1e-2, "rho": 0.2, "r": 0.2, "adaptive": False}
 
 
 def make_regularizer(
-    kind: str | None,
-    model: nn.Module,
-    predict: Predict | None = None,
-    **options: Any,
+    kind: str | None, model: nn.Module, predict: Predict | None = None, **options: Any
 ) -> Regularizer | None:
     """The regularizer of a name, with the authors' settings unless others are given.
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from .parts.fitting import Predictor
 from .parts.search import Job, Proposal, need, search
 from .parts.settings import BOOTSTRAPS, Table, real, whole
 from .parts.space import Designs
@@ -63,7 +62,9 @@ def cma_es(job: Job) -> Proposal:
         if not active:
             break
         asked = [strategies[i].ask() for i in active]
-        values = _predict(predictor, np.concatenate([np.stack(points) for points in asked]))
+        with torch.no_grad():
+            z = torch.from_numpy(np.concatenate([np.stack(points) for points in asked]).astype(np.float32))
+            values = predictor(space.project(z)).double().numpy()
         at = 0
         for i, points in zip(active, asked, strict=True):
             mine = values[at : at + len(points)]
@@ -73,12 +74,6 @@ def cma_es(job: Job) -> Proposal:
         job.watch(step + 1, s.steps, space.raw(values))
     found = np.concatenate([archive.designs(job) for archive in archives])
     return job.propose(found, predictor.score)
-
-
-def _predict(predictor: Predictor, points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    with torch.no_grad():
-        z = predictor.space.project(torch.from_numpy(points.astype(np.float32)))
-        return predictor(z).double().numpy()
 
 
 class _Archive:

@@ -36,20 +36,18 @@ def stored(kind: str, facts: Mapping[str, Any], compute: Callable[[], Arrays]) -
     text = json.dumps(facts, sort_keys=True)
     path = cache_folder("offline") / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
     found = _read(path)
-    if found is not None:
-        return found
-    with _only_one(path):
-        # Another process may have made it while this one waited.
-        found = _read(path)
-        if found is not None:
-            return found
-        arrays = dict(compute())
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, buffer.getvalue())
-    return arrays
+    if found is None:
+        with _only_one(path):
+            # Another process may have made it while this one waited.
+            found = _read(path)
+            if found is None:
+                found = dict(compute())
+                buffer = io.BytesIO()
+                np.savez_compressed(buffer, **found)  # type: ignore[arg-type]
+                with contextlib.suppress(OSError):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomically(path, buffer.getvalue())
+    return found
 
 
 @contextlib.contextmanager

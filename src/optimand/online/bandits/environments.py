@@ -114,7 +114,7 @@ class StochasticBandit(Environment):
         self.lost, self.earned = np.zeros(reps), np.zeros(reps)
         self._arm_state = (
             pulls.tape_starts(draws.key, draws.reps, arms), self.means, np.ascontiguousarray(means.max(2)),
-            np.array([*self.changes, pulls.last_end()]), np.ascontiguousarray(self.sigmas(arms), dtype=float),
+            np.array([*self.changes, pulls.NEVER]), np.ascontiguousarray(self.sigmas(arms), dtype=float),
             np.ascontiguousarray(self.table(), dtype=float), self.pulls, self.time, self.lost, self.earned,
         )  # fmt: skip
         self._tape: Array | None = None

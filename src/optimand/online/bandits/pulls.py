@@ -21,6 +21,8 @@ BERNOULLI, GAUSSIAN, TABLE = 0, 1, 2
 STARTS, MEANS, BEST, ENDS, SIGMA, OUTCOMES, PULLS, TIME, LOST, EARNED = range(10)
 # Batches up to this size are sums of single pulls, so that learners that batch meet the noise of those that do not.
 SINGLE = 64
+# Where a segment ends that does not end.
+NEVER = int(np.iinfo(np.int64).max)
 
 
 @compiled
@@ -131,8 +133,3 @@ def fixed_arm_totals(arm_state: Any, totals: Any) -> Any:
                 total += length * (means[row, segment, arm] - best[row, segment])
                 begin = ends[segment]
             totals[r, arm] = total
-
-
-def last_end() -> int:
-    """The end of a segment that does not end."""
-    return int(np.iinfo(np.int64).max)

@@ -152,7 +152,10 @@ def _accelerated(domain: Domain, loss: LinearModelLoss, counts: Array, x: Array,
     y, momentum, done = x, np.ones((len(x), 1)), np.zeros((len(x), 1), dtype=bool)
     for _ in range(_SOLVES):
         z = y @ features.T
-        slope = loss.scalar_gradient(z) if width == 0 else _smoothed_slope(loss, z, width)
+        if width == 0:
+            slope = loss.scalar_gradient(z)
+        else:  # the mean of a piecewise constant slope over [z - width, z + width], as a difference of its integral
+            slope = (loss.scalar_value(z + width) - loss.scalar_value(z - width)) / (2.0 * width)
         moved = domain.project(y - step * ((counts * slope) @ features))
         back = ((y - moved) * (moved - x)).sum(axis=1, keepdims=True) > 0  # the momentum points uphill
         grown = np.where(back, 1.0, 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2)))
@@ -163,8 +166,3 @@ def _accelerated(domain: Domain, loss: LinearModelLoss, counts: Array, x: Array,
         if done.all():
             break
     return np.asarray(x)
-
-
-def _smoothed_slope(loss: LinearModelLoss, z: Array, width: float) -> Array:
-    # The mean of a piecewise constant slope over [z - width, z + width], as a difference of its integral.
-    return np.asarray((loss.scalar_value(z + width) - loss.scalar_value(z - width)) / (2.0 * width))

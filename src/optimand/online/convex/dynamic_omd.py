@@ -17,7 +17,7 @@ from optimand.core.validation import check_int, check_number
 
 from .domains import Ball, Box, Unconstrained
 from .gradient_learner import Array, GradientLearner, check_euclidean
-from .implicit import check_loss, implicit_step
+from .implicit import guess_error, implicit_step
 from .loops import base_steps, hedge
 
 FIRST_HORIZON = 32
@@ -116,11 +116,7 @@ class TwoLayer(GradientLearner):
         return self._mean
 
     def _learn(self, g: Array, square: Array, loss: Any) -> None:
-        wrong = g - self._last
-        if self.implicit:
-            check_loss(loss)
-            wrong = g if self._last_loss is None else g - np.asarray(self._last_loss.gradient(self._x))
-            self._last_loss = loss
+        wrong = guess_error(self, g, loss)
         losses, guesses, fee = self._move(g, loss)
         losses += self._fee
         guesses += fee

@@ -34,6 +34,16 @@ Squares = tuple[Array, Array, Array]
 SEARCH_STEPS = 200
 
 
+def guess_error(learner: Any, g: Array, loss: Any) -> Array:
+    """How wrong a learner's guess of the gradient ``g`` (R, d) was; with implicit steps the loss is the next guess."""
+    if not learner.implicit:
+        return np.asarray(g - learner._last)
+    check_loss(loss)
+    last, learner._last_loss = learner._last_loss, loss
+    # Both gradients at the same point: the guess was the last loss, not its gradient elsewhere.
+    return g if last is None else g - np.asarray(last.gradient(learner._x))
+
+
 def check_loss(loss: Any) -> None:
     """OptimandError unless ``loss`` is an object that implicit steps can be made on."""
     if loss is None:
@@ -275,25 +285,12 @@ def _slope_on_ball(
 
     low = np.ones_like(z)
     high = np.maximum((np.sqrt(squares[0]) + np.abs(first) * np.sqrt(squares[2])) / radius, 1.0) * (1 + 1e-12)
-    at_low = _distance(slope_at(low), squares) - radius * low
-    at_high = _distance(slope_at(high), squares) - radius * high
-    grown, before = low, np.zeros(z.shape, dtype=np.int8) - 1
-    for step in range(SEARCH_STEPS):
-        fall = at_low - at_high
-        share = np.divide(at_low, fall, out=np.full_like(fall, 0.5), where=fall > 0)
-        share = np.where((step % 5 == 4) | ~(share > 0) | ~(share < 1), 0.5, share)
-        grown = low + share * (high - low)
-        value = _distance(slope_at(grown), squares) - radius * grown
-        done = (np.abs(value) <= 1e-14 * radius * grown) | (high - low <= 1e-15 * high) | ~outside
-        if done.all():
-            break
-        far = value > 0
-        again = np.where(far == before, 0.5, 1.0)
-        at_high = np.where(far, again * at_high, value)
-        at_low = np.where(far, value, again * at_low)
-        before = far
-        low, high = np.where(far | done, grown, low), np.where(far & ~done, high, grown)
-    return slope_at(grown)
+
+    def done(grown: Array, value: Array, low: Array, high: Array) -> tuple[Array, Array]:
+        found = (np.abs(value) <= 1e-14 * radius * grown) | (high - low <= 1e-15 * high) | ~outside
+        return found, found
+
+    return slope_at(_crossing(lambda m: _distance(slope_at(m), squares) - radius * m, low, high, 5, done)[2])
 
 
 def _consistent_slope(loss: Any, prediction: Callable[[Array], Array], z: Array) -> Array:
@@ -303,26 +300,48 @@ def _consistent_slope(loss: Any, prediction: Callable[[Array], Array], z: Array)
     the derivative at ``z``. False position finds it where the loss is smooth, bisection where it is not.
     """
     first = np.asarray(loss.scalar_gradient(z), dtype=float)
-    low, high = np.minimum(first, 0.0), np.maximum(first, 0.0)
-    at_low = low - loss.scalar_gradient(prediction(low))
-    at_high = high - loss.scalar_gradient(prediction(high))
     small = 1e-15 * np.abs(first)
-    before = np.zeros(z.shape, dtype=np.int8) - 1
-    for step in range(SEARCH_STEPS):
-        width = high - low
-        if (width <= small).all():
-            break
-        rise = at_high - at_low
-        share = np.divide(-at_low, rise, out=np.full_like(rise, 0.5), where=rise > 0)
-        share = np.where((step % 4 == 3) | ~(share > 0) | ~(share < 1), 0.5, share)
-        middle = low + share * width
-        value = middle - loss.scalar_gradient(prediction(middle))
-        left = value < 0
-        # A side that stays twice counts half (Illinois), so that both close in.
-        again = np.where(left == before, 0.5, 1.0)
-        at_high = np.where(left, again * at_high, value)
-        at_low = np.where(left, value, again * at_low)
-        before = left
-        found = np.abs(value) <= 10 * small
-        low, high = np.where(left | found, middle, low), np.where(left & ~found, high, middle)
+    low, high, _ = _crossing(
+        lambda s: loss.scalar_gradient(prediction(s)) - s,
+        np.minimum(first, 0.0),
+        np.maximum(first, 0.0),
+        4,
+        lambda s, value, low, high: (high - low <= small, np.abs(value) <= 10 * small),
+    )
     return np.asarray(0.5 * (low + high))
+
+
+def _crossing(
+    value_at: Callable[[Array], Array],
+    low: Array,
+    high: Array,
+    period: int,
+    done: Callable[[Array, Array, Array, Array], tuple[Array, Array]],
+) -> tuple[Array, Array, Array]:
+    """Where values that fall from ``low`` to ``high`` cross 0: false position, and in each ``period`` one bisection.
+
+    ``done(point, value, low, high)`` says for each entry whether the search may stop, and whether the point is it.
+
+    Returns:
+        Ends of the last interval, and the last point.
+    """
+    at_low, at_high = value_at(low), value_at(high)
+    point = low
+    before: Any = np.zeros(low.shape, dtype=np.int8) - 1
+    for step in range(SEARCH_STEPS):
+        fall = at_low - at_high
+        share = np.divide(at_low, fall, out=np.full_like(fall, 0.5), where=fall > 0)
+        share = np.where((step % period == period - 1) | ~(share > 0) | ~(share < 1), 0.5, share)
+        point = low + share * (high - low)
+        value = value_at(point)
+        stop, found = done(point, value, low, high)
+        if stop.all():
+            break
+        far = value > 0
+        # A side that stays twice counts half (Illinois), so that both close in.
+        again = np.where(far == before, 0.5, 1.0)
+        at_high = np.where(far, again * at_high, value)
+        at_low = np.where(far, value, again * at_low)
+        before = far
+        low, high = np.where(far | found, point, low), np.where(far & ~found, high, point)
+    return low, high, point

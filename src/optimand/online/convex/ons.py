@@ -9,7 +9,7 @@ import numpy as np
 from optimand.core.validation import check_number
 
 from .gradient_learner import Array, GradientLearner, check_bounded, check_euclidean
-from .optimistic_omd import REFRESH
+from .optimistic_omd import with_rank_one
 
 
 class ONS(GradientLearner):
@@ -68,11 +68,6 @@ class ONS(GradientLearner):
         self._next = self._first_point()
 
     def _learn(self, g: Array, square: Array, loss: Any) -> None:
-        self._A = self._A + g[:, :, None] * g[:, None, :]
-        image = np.einsum("rij,rj->ri", self._inverse, g)
-        share = 1 / (1 + np.einsum("ri,ri->r", image, g))
-        self._inverse = self._inverse - share[:, None, None] * image[:, :, None] * image[:, None, :]
-        if (self.t + 1) % REFRESH == 0:
-            self._inverse = np.linalg.inv(self._A)
+        self._A, self._inverse = with_rank_one(self._A, self._inverse, g, 1.0, self.t + 1)
         moved = self._next - np.einsum("rij,rj->ri", self._inverse, g) / self._gamma
         self._next = self._space.project_metric(moved, self._A)

@@ -19,7 +19,7 @@ from optimand.core.validation import check_choice, check_number
 
 from .domains import Simplex
 from .gradient_learner import LARGEST, SLACK, Array, GradientLearner, check_bounded, check_euclidean
-from .implicit import check_loss, implicit_step
+from .implicit import guess_error, implicit_step
 
 CURVATURES = ("convex", "strongly_convex", "exp_concave")
 # Rounds after which an inverse that is updated is computed again.
@@ -180,12 +180,7 @@ class OptimisticOMD(GradientLearner):
         self._last = g
 
     def _learn_convex(self, g: Array, loss: Any) -> None:
-        wrong = g - self._last
-        if self.implicit:
-            check_loss(loss)
-            # Both gradients at the same point: the guess was the last loss, not its gradient elsewhere.
-            wrong = g if self._last_loss is None else g - np.asarray(self._last_loss.gradient(self._x))
-            self._last_loss = loss
+        wrong = guess_error(self, g, loss)
         self._xhat = self._space.settle(self._xhat - self._eta[:, None] * g)
         self.V = self.V + np.einsum("rd,rd->r", wrong, wrong)
 
@@ -213,11 +208,14 @@ class OptimisticOMD(GradientLearner):
 
     def _learn_newton(self, g: Array) -> None:
         self._xhat = self._newton(g)
-        half = 0.5 * self._beta
-        self._H = self._H + half * g[:, :, None] * g[:, None, :]
-        if (self.t + 1) % REFRESH == 0:
-            self._inverse = np.linalg.inv(self._H)
-            return
-        image = np.einsum("rij,rj->ri", self._inverse, g)
-        share = half / (1 + half * np.einsum("ri,ri->r", image, g))
-        self._inverse = self._inverse - share[:, None, None] * image[:, :, None] * image[:, None, :]
+        self._H, self._inverse = with_rank_one(self._H, self._inverse, g, 0.5 * self._beta, self.t + 1)
+
+
+def with_rank_one(matrix: Array, inverse: Array, g: Array, weight: float, rounds: int) -> tuple[Array, Array]:
+    """``matrix + weight g g^T`` and its inverse, (R, d, d), updated (Sherman and Morrison) in all but a few rounds."""
+    matrix = matrix + weight * g[:, :, None] * g[:, None, :]
+    if rounds % REFRESH == 0:
+        return matrix, np.linalg.inv(matrix)
+    image = np.einsum("rij,rj->ri", inverse, g)
+    share = weight / (1 + weight * np.einsum("ri,ri->r", image, g))
+    return matrix, inverse - share[:, None, None] * image[:, :, None] * image[:, None, :]

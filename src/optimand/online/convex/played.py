@@ -75,17 +75,15 @@ class PlayedEnvironment(Environment):
         if x.shape != (self._reps, self.d):
             raise OptimandError(f"actions must have shape {(self._reps, self.d)}, got {x.shape}")
         j = self._at
+        if self._horizon is not None and self._first + j >= self._horizon:
+            raise OptimandError(f"the horizon of {self._horizon} rounds is over")
         if j == self._chunk:
             self._flush()
             self._follow()
             self._first += self._chunk
-            if self._horizon is not None and self._first >= self._horizon:
-                raise OptimandError(f"the horizon of {self._horizon} rounds is over")
             left = self._chunk if self._horizon is None else min(self._chunk, self._horizon - self._first)
             self._draw(self._first, left)
             j = self._judged = 0
-        elif self._horizon is not None and self._first + j >= self._horizon:
-            raise OptimandError(f"the horizon of {self._horizon} rounds is over")
         self._points[j] = x
         self._at = j + 1
         loss = self._loss(j)

@@ -49,10 +49,6 @@ class Shift:
         return means
 
 
-def _no_variance(count: int) -> Array:
-    return np.zeros((count, 1))
-
-
 def _directions(draws: Draws, count: int, d: int) -> Array:
     """Uniform directions, shape ``(count, R, d)``."""
     z = np.swapaxes(draws.normal(count, d), 0, 1)
@@ -67,7 +63,7 @@ class IID(Shift):
 
     def block(self, first: int, count: int) -> Block:
         """The mean ``mean e_1``."""
-        return self._line(np.full(count, self.mean)), None, _no_variance(count)
+        return self._line(np.full(count, self.mean)), None, np.zeros((count, 1))
 
 
 class Alternating(Shift):
@@ -80,7 +76,7 @@ class Alternating(Shift):
     def block(self, first: int, count: int) -> Block:
         """Means that start at ``mean - swing``."""
         t = np.arange(first + 1, first + count + 1)
-        return self._line(self.mean + self.swing * np.where(t % 2, -1.0, 1.0)), None, _no_variance(count)
+        return self._line(self.mean + self.swing * np.where(t % 2, -1.0, 1.0)), None, np.zeros((count, 1))
 
 
 class Adversarial(Shift):
@@ -104,16 +100,14 @@ class Adversarial(Shift):
     def block(self, first: int, count: int) -> Block:
         """The given means, or ``size`` times a direction for each round and repetition."""
         if self.means is not None:
-            return self.means[first : first + count, None], None, _no_variance(count)
-        return self.size * _directions(self.draws, count, self.d), None, _no_variance(count)
+            return self.means[first : first + count, None], None, np.zeros((count, 1))
+        return self.size * _directions(self.draws, count, self.d), None, np.zeros((count, 1))
 
 
 class Corrupted(Shift):
     """I.i.d. losses of mean ``mean e_1`` with ``- size e_1`` added until the corruption is spent."""
 
-    def __init__(
-        self, mean: float = 0.5, corruption: float = 100.0, size: float = 1.0, where: str = "start"
-    ) -> None:  # fmt: skip
+    def __init__(self, mean: float = 0.5, corruption: float = 100.0, size: float = 1.0, where: str = "start") -> None:
         self.mean, self.size = check_number("mean", mean, low=0), check_number("size", size, low=0, low_open=True)
         self.corruption = check_number("corruption", corruption, low=0)
         self.where = check_choice("where", where, ("start", "even"))
@@ -128,7 +122,7 @@ class Corrupted(Shift):
             hits = min(self.corruption / self.size, float(self.horizon))
             before = np.floor(t * hits / self.horizon)
             spent = self.size * (np.floor((t + 1) * hits / self.horizon) - before)
-        return self._line(self.mean - spent), None, _no_variance(count)
+        return self._line(self.mean - spent), None, np.zeros((count, 1))
 
 
 class Drift(Shift):
@@ -149,7 +143,7 @@ class Drift(Shift):
         angle = 2 * np.pi * self.turns * np.arange(first, first + count) / self.horizon
         means = np.zeros((count, 1, self.d))
         means[:, 0, 0], means[:, 0, 1] = self.size * np.cos(angle), self.size * np.sin(angle)
-        return means, None, _no_variance(count)
+        return means, None, np.zeros((count, 1))
 
 
 class Segments(Shift):
@@ -166,7 +160,7 @@ class Segments(Shift):
 
     def block(self, first: int, count: int) -> Block:
         """The mean of each round's segment."""
-        return self.centres[segment_of(first, count, self.horizon, self.segments)], None, _no_variance(count)
+        return self.centres[segment_of(first, count, self.horizon, self.segments)], None, np.zeros((count, 1))
 
 
 def segment_of(first: int, count: int, horizon: int, segments: int) -> Array:

@@ -133,10 +133,6 @@ def as_gym(env: Environment, horizon: int, *, seed: int = 0) -> Any:
     check_int("horizon", horizon, low=1)
     if env.kind not in ("reward", "gradient") or getattr(env, "late", "never") != "never":
         raise OptimandError(f"as_gym takes environments of kind reward or gradient without delay, got {env.kind!r}")
-    return _one_state()(env, horizon, seed)
-
-
-def _one_state() -> Any:
     import gymnasium
     from gymnasium import spaces
 
@@ -186,7 +182,7 @@ def _one_state() -> Any:
                 info["regret"] = float(self._env.regret(default_comparators(self._env)[0])[0])
             return observation if self._plays_points else 0, reward, False, ended, info
 
-    return OneState
+    return OneState(env, horizon, seed)
 
 
 def _bounds(spec: Spec) -> tuple[Array, Array]:

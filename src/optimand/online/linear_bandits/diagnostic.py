@@ -165,7 +165,12 @@ def trust_linear_model(
         (40, 'trust')
     """
     Phi = check_features(Phi)
-    _check(Phi.shape[1], s, eps, noise, delta)
+    if s is not None:
+        check_int("s", s, low=1, high=Phi.shape[1])
+    if eps is not None:
+        check_number("eps", eps, low=0, high=math.inf, high_open=True)
+    check_number("noise", noise, low=0, high=math.inf, high_open=True)
+    check_number("delta", delta, low=0, high=1, low_open=True, high_open=True)
     check_number("tolerance", tolerance, low=0, low_open=True)
     check_int("max_programs", max_programs, low=1)
     asked, y, widths = _observations(Phi, indices, rewards, noise, delta)
@@ -176,7 +181,10 @@ def trust_linear_model(
     low, held_out = _levels(A, y, widths, theta, s, max_subsets)
     # Programs that touch their limits need room for rounding.
     room = ROUNDING * (1 + float(np.abs(y).max()))
-    level = _estimated(low, held_out, room) if eps is None else eps
+    level = eps
+    if level is None:
+        level = max(low, 0.0 if math.isnan(held_out) else held_out)
+        level = 0.0 if level <= room else level  # rounding is no error
     slack = level + widths + room
     columns, exhaustive = [np.arange(Phi.shape[1])] if low <= level + room else [], True
     if s is not None:
@@ -195,11 +203,14 @@ def trust_linear_model(
             rival=action, query_next=(), verdict="refuted",
         )  # fmt: skip
     seen = dict(zip(asked.tolist(), range(len(asked)), strict=True))
-    ends = _interval(Phi[action], models, level, seen.get(action), y, widths)
     limit = tolerance * (level + facts["width"]) + 10 * room
     caps = np.full(len(Phi), math.inf)
     caps[asked] = y + widths
     floor = float(y[seen[action]] - widths[seen[action]]) if action in seen else -math.inf
+    # Under all models; and as far as the action was queried itself.
+    low_end = -max(polytope.largest(-Phi[action, part]) for part, polytope in models) - level
+    high_end = max(polytope.largest(Phi[action, part]) for part, polytope in models) + level
+    ends = max(low_end, floor), min(high_end, float(caps[action]))
     differ = max(float((y - widths).max() - (y + widths).min()), 0.0)
     # Beyond half of what rewards differ by, a bound says too little, however many eps it is.
     trusted = min(limit, differ / 2 + 10 * room)
@@ -211,11 +222,6 @@ def trust_linear_model(
     )  # fmt: skip
 
 
-def _estimated(low: float, held_out: float, room: float) -> float:
-    level = max(low, 0.0 if math.isnan(held_out) else held_out)
-    return 0.0 if level <= room else level  # rounding is no error
-
-
 def _verdict(known: bool, worst: float, bound: float, trusted: float, limit: float) -> str:
     if not known:  # with too few rewards nothing is known of the errors but that they may be as small as the level
         return "undecided"
@@ -224,15 +230,6 @@ def _verdict(known: bool, worst: float, bound: float, trusted: float, limit: flo
     if worst <= trusted:
         return "undecided"
     return "distrust" if worst > limit else "uninformative"
-
-
-def _check(d: int, s: int | None, eps: float | None, noise: float, delta: float) -> None:
-    if s is not None:
-        check_int("s", s, low=1, high=d)
-    if eps is not None:
-        check_number("eps", eps, low=0, high=math.inf, high_open=True)
-    check_number("noise", noise, low=0, high=math.inf, high_open=True)
-    check_number("delta", delta, low=0, high=1, low_open=True, high_open=True)
 
 
 def _observations(Phi: Array, indices: Any, rewards: Any, noise: float, delta: float) -> tuple[Array, Array, Array]:
@@ -271,13 +268,3 @@ def _levels(A: Array, y: Array, widths: Array, theta: Array, s: int | None, max_
         columns = columns if s is None else np.flatnonzero(theta)
     missed = held_out_residuals(A[:, columns], y, SPARE) if len(columns) else y
     return low, math.nan if missed is None else max(float((np.abs(missed) - widths).max()), 0.0)
-
-
-def _interval(
-    phi: Array, models: list[tuple[Array, Polytope]], eps: float, at: int | None, y: Array, widths: Array
-) -> tuple[float, float]:
-    high = max(polytope.largest(phi[columns]) for columns, polytope in models) + eps
-    low = -max(polytope.largest(-phi[columns]) for columns, polytope in models) - eps
-    if at is not None:  # it was queried itself
-        low, high = max(low, float(y[at] - widths[at])), min(high, float(y[at] + widths[at]))
-    return low, high

@@ -8,6 +8,7 @@ at a position is the action last yielded within that many queries; before the fi
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -162,7 +163,7 @@ def follow(method: Method, task: ActionTask, hyper: Mapping[str, Any]) -> Follow
     def note(action: Any) -> None:
         yielded.append((task.queries, _check_action(method.name, action, task)))
 
-    try:
+    with contextlib.suppress(BudgetSpent):
         found = method.build(task, **{**method.defaults, **hyper})
         if inspect.isgenerator(found):
             guard = IdleGuard(method.name, "actions without asking for one", IDLE_YIELDS)
@@ -173,8 +174,6 @@ def follow(method: Method, task: ActionTask, hyper: Mapping[str, Any]) -> Follow
                 raise OptimandError(f"method {method.name!r} ended without yielding an action or asking for one")
         else:
             note(found)
-    except BudgetSpent:
-        pass
     return Followed(task.answers, yielded)
 
 

@@ -60,14 +60,17 @@ def packing_features(q: int, s: int, k: int) -> Array:
 
 
 def needle_bandit(
-    Phi: Array, needle: int, eps: float, noise: float = 0.0, seed: int | SeedTree = 0
+    Phi: Array, needle: int | None, eps: float, noise: float = 0.0, seed: int | SeedTree = 0
 ) -> MisspecifiedLinearBandit:
-    """The bandit with reward 1 at action ``needle`` and 0 elsewhere, and ``theta = phi(needle)``.
+    """The bandit with reward 1 at action ``needle`` (None: drawn from ``seed``), 0 elsewhere; ``theta = phi(needle)``.
 
     Raises:
         ValueError: ``needle`` is out of its range.
         OptimandError: an inner product with the needle's features is above ``eps``.
     """
+    if needle is None:
+        tree = seed if isinstance(seed, SeedTree) else SeedTree(seed)
+        needle = int(tree.child("needle").numpy().integers(len(Phi)))
     check_int("needle", needle, low=0, high=len(Phi) - 1)
     rewards = np.zeros(len(Phi))
     rewards[needle] = 1.0
@@ -95,8 +98,7 @@ def packing_instance(
         >>> bandit.Phi.shape, round(bandit.eps, 3), bandit.oracle().rewards.sum()
         ((343, 42), 0.333, np.float64(1.0))
     """
-    Phi = packing_features(q, s, k)
-    return needle_bandit(Phi, _needle(len(Phi), needle, seed), (k - 1) / s, noise, seed)
+    return needle_bandit(packing_features(q, s, k), needle, (k - 1) / s, noise, seed)
 
 
 def jl_features(d: int, eps: float, N: int, seed: int | SeedTree = 0) -> Array:
@@ -153,12 +155,4 @@ def jl_instance(
         >>> bandit.query([bandit.oracle().best]).tolist()
         [1.0]
     """
-    Phi = jl_features(d, eps, N, seed)
-    return needle_bandit(Phi, _needle(N, needle, seed), eps, noise, seed)
-
-
-def _needle(N: int, needle: int | None, seed: int | SeedTree) -> int:
-    if needle is not None:
-        return needle
-    tree = seed if isinstance(seed, SeedTree) else SeedTree(seed)
-    return int(tree.child("needle").numpy().integers(N))
+    return needle_bandit(jl_features(d, eps, N, seed), needle, eps, noise, seed)

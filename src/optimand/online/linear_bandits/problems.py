@@ -148,12 +148,9 @@ def _directions(
     def prepare(tree: SeedTree) -> Draw:
         Phi = gaussian_actions(N, d, tree.numpy(), norm=length)
         chosen = aimed_errors(Phi, eps) if error == "aimed" else error
-
-        def draw(branch: SeedTree) -> MisspecifiedLinearBandit:
-            theta = random_theta(d, s, branch.child("theta").numpy())
-            return MisspecifiedLinearBandit(Phi, theta, eps, chosen, noise=noise, seed=branch)
-
-        return draw
+        return lambda branch: MisspecifiedLinearBandit(
+            Phi, random_theta(d, s, branch.child("theta").numpy()), eps, chosen, noise=noise, seed=branch
+        )
 
     return ActionProblem(
         name=f"{name},noise={noise:g}" if noise else name, prepare=prepare, s=s, budget=budget,
@@ -218,12 +215,7 @@ def packing_actions(
 
     def prepare(tree: SeedTree) -> Draw:
         Phi = packing_features(q, s, k)
-
-        def draw(branch: SeedTree) -> MisspecifiedLinearBandit:
-            needle = int(branch.child("needle").numpy().integers(len(Phi)))
-            return needle_bandit(Phi, needle, (k - 1) / s, seed=branch)
-
-        return draw
+        return lambda branch: needle_bandit(Phi, None, (k - 1) / s, seed=branch)
 
     return ActionProblem(
         name=f"packing-actions:q={q},s={s},k={k}", prepare=prepare, s=s, budget=_budget(budget, q**k, q**k // 2),
@@ -264,10 +256,7 @@ def _real(data: str, N: int, eps: float, s: int, instances: int, budget: int) ->
     def prepare(tree: SeedTree) -> Draw:
         from .real_data import real_bandit
 
-        def draw(branch: SeedTree) -> MisspecifiedLinearBandit:
-            return real_bandit(data, eps, s, branch.child("outcome").numpy())
-
-        return draw
+        return lambda branch: real_bandit(data, eps, s, branch.child("outcome").numpy())
 
     return ActionProblem(
         name=f"{data}-actions:eps={eps:g},s={s}", prepare=prepare, s=s, budget=budget, instances=instances,

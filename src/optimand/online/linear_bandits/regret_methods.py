@@ -14,11 +14,7 @@ PAPER = "sparse-misspecified-bandits"
 ERROR = Float(0.0, 0.5)
 
 
-@method(
-    "linucb",
-    family="bandits",
-    space={"regularisation": Float(0.01, 10.0, log=True), "misspecification": ERROR},
-)
+@method("linucb", family="bandits", space={"regularisation": Float(0.01, 10.0, log=True), "misspecification": ERROR})
 def linucb(
     task: BanditTask, *, confidence: float = 0.01, regularisation: float = 1.0, misspecification: float = 0.0
 ) -> Any:

@@ -110,26 +110,21 @@ class SparseSearch:
         N, d = self.Phi.shape
         supports, fine = math.comb(d, self.s), self.eps / self.radius
         if self.method == "cover":
-            log = math.log(supports) + math.log(N)
-            count, most, what = math.exp(min(log, 700.0)), PAIRS, "pairs of an action and a support"
+            log, most, what = math.log(supports) + math.log(N), PAIRS, "pairs of an action and a support"
         else:
             # No net has fewer points than this; counting those of one that is far too large would take too long.
             exponent = self.s if self._ball() else self.s - 1
             log = math.log(supports) - exponent * math.log(min(fine, 1.0))
-            count, most, what = math.exp(min(log, 700.0)), HYPOTHESES, "hypotheses or more"
-            if self.s <= 3 and count <= most:
-                count, what = float(supports * count_net(self.s, fine, self._ball())), "hypotheses"
+            most, what = HYPOTHESES, "hypotheses or more"
+        count = math.exp(min(log, 700.0))
+        if self.method != "cover" and self.s <= 3 and count <= most:
+            count, what = float(supports * count_net(self.s, fine, self._ball())), "hypotheses"
+        advice = "use sparse_regression_search, or allow_large=True"
         if self.s >= 4:
-            raise UnsuitedError(
-                f"s must be at most 3, got {self.s} ({count:.3g} {what})",
-                "use sparse_regression_search, or allow_large=True",
-            )
+            raise UnsuitedError(f"s must be at most 3, got {self.s} ({count:.3g} {what})", advice)
         if count > most:
-            raise UnsuitedError(
-                f"s = {self.s}, eps/radius = {fine:.3g} and d = {d} make {count:.3g} {what}, while at most {most:.0e} "
-                "are allowed",
-                "use sparse_regression_search, or allow_large=True",
-            )
+            made = f"s = {self.s}, eps/radius = {fine:.3g} and d = {d} make {count:.3g} {what}"
+            raise UnsuitedError(f"{made}, while at most {most:.0e} are allowed", advice)
 
     def _ball(self) -> bool:
         # The greedy action depends on the direction alone, the value that elimination compares does not.
@@ -171,12 +166,8 @@ class SparseSearch:
                 message = "all hypotheses that are left had their greedy actions queried"
                 break
             if means and max(means) >= self._predicted[h] - self.tolerance * self.eps:
-                more = (
-                    f"{self.tolerance:g} eps more than the best answer"
-                    if self.tolerance
-                    else "more than the best answer"
-                )
-                message = f"no hypothesis that is left promises {more}"
+                slack = f"{self.tolerance:g} eps " if self.tolerance else ""
+                message = f"no hypothesis that is left promises {slack}more than the best answer"
                 break
             a = int(self._greedy[h])
             mean = float(ask_means(query, np.array([a]), self.repeats)[0])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from optimand.combinatorial import memory_mapping as mm
+from optimand.combinatorial.memory_mapping import heuristics, muzero
 from optimand.core.claims import Finding
 from optimand.core.running import BudgetSpent
 
 if TYPE_CHECKING:
-    from optimand.combinatorial.memory_mapping.game.hardware import Hardware
     from optimand.combinatorial.memory_mapping.game.program import MemoryProgram
 
 REAL = ("transformer", "mlp", "convnet", "attention", "lstm", "jax-mlp-training", "jax-attention")
@@ -31,16 +32,14 @@ TINY = {
 
 def faster_by_the_search_alone() -> Finding:
     """What the agent's own searches found against the XLA-like heuristic: no local search, no demonstration counted."""
-    from optimand.combinatorial.memory_mapping.game.simulator import Game
-    from optimand.combinatorial.memory_mapping.heuristics.xla_like import xla_mapping
     from optimand.combinatorial.memory_mapping.problems import memory_program
 
     ratios, greedy = {}, 0
     for name, capacity in (("transformer", "1MiB"), *((name, "") for name in REAL)):
         program, hardware = memory_program(program=name, capacity=capacity).instance()
-        seconds = xla_mapping(program, hardware)[1]
+        seconds = heuristics.xla_mapping(program, hardware)[1]
         ratios[f"{name} {capacity}".strip()] = seconds / found_by_the_agent("muzero", program, hardware, 200_000)
-        greedy += seconds > CLEAR * Game(program, hardware).play([True] * program.references)
+        greedy += seconds > CLEAR * mm.Game(program, hardware).play([True] * program.references)
     better = sum(ratio > CLEAR for ratio in ratios.values())
     least, most = min(ratios.values()), max(ratios.values())
     return Finding(
@@ -56,7 +55,7 @@ def _listed(ratios: dict[str, float]) -> str:
 
 
 def found_by_the_agent(
-    method: str, program: MemoryProgram, hardware: Hardware, moves: int | None, rounds: int | None = None
+    method: str, program: MemoryProgram, hardware: mm.Hardware, moves: int | None, rounds: int | None = None
 ) -> float:
     """Seconds of the best trajectory that came out of an agent's tree searches; infinite where none did.
 
@@ -64,10 +63,9 @@ def found_by_the_agent(
     """
     import numpy as np
 
-    from optimand.combinatorial.memory_mapping.game.simulator import Game
     from optimand.combinatorial.memory_mapping.muzero.solvers import SOLVERS
 
-    solver = SOLVERS[method](Game(program, hardware, limit=moves), np.random.default_rng(SEED), local_share=0.0)
+    solver = SOLVERS[method](mm.Game(program, hardware, limit=moves), np.random.default_rng(SEED), local_share=0.0)
     with contextlib.suppress(BudgetSpent):
         while rounds is None or solver.trainer.turn < rounds:
             next(solver)
@@ -76,15 +74,12 @@ def found_by_the_agent(
 
 def strong_on_the_transformer() -> Finding:
     """``muzero`` and ``mcts`` against the XLA-like heuristic at four capacities; demonstrations do not count."""
-    from optimand.combinatorial.memory_mapping.heuristics.xla_like import xla_mapping
-    from optimand.combinatorial.memory_mapping.programs import hardware_of, recorded
-
     ratios, short = {}, []
-    program = recorded("transformer")
+    program = mm.recorded("transformer")
     for method, moves in STRENGTH_MOVES.items():
         for mebibytes, wanted in STRENGTH.items():
-            hardware = hardware_of("transformer", mebibytes * 2**20)
-            ratio = xla_mapping(program, hardware)[1] / found_by_the_agent(method, program, hardware, moves)
+            hardware = mm.hardware_of("transformer", mebibytes * 2**20)
+            ratio = heuristics.xla_mapping(program, hardware)[1] / found_by_the_agent(method, program, hardware, moves)
             ratios[f"{method} {mebibytes} MiB"] = ratio
             if ratio < wanted:
                 short.append(f"{method} at {mebibytes} MiB")
@@ -101,25 +96,20 @@ def better_than_untrained() -> Finding:
     """Mean return on programs that were not trained on, against the same search without training."""
     import numpy as np
 
-    from optimand.combinatorial.memory_mapping.game.simulator import Game
-    from optimand.combinatorial.memory_mapping.heuristics.xla_like import xla_mapping
-    from optimand.combinatorial.memory_mapping.muzero import Trainer
-    from optimand.combinatorial.memory_mapping.programs import hardware_of, recorded
-
     held_out = ("mlp", "convnet", "attention", "lstm")
     others = [name for name in REAL if name not in held_out]
-    tests = [Game(recorded(name), hardware_of(name)) for name in held_out]
+    tests = [mm.Game(mm.recorded(name), mm.hardware_of(name)) for name in held_out]
     before, after = [], []
     for seed in (SEED, SEED + 1):
-        games = [Game(recorded(name), hardware_of(name)) for name in others]
-        trainer = Trainer(games, seed, root="puct", position=False, lanes=len(games), local_share=0.0)
+        games = [mm.Game(mm.recorded(name), mm.hardware_of(name)) for name in others]
+        trainer = muzero.Trainer(games, seed, root="puct", position=False, lanes=len(games), local_share=0.0)
         before.append(trainer.evaluate(tests))
         for _ in range(TRAINING_ROUNDS):
             trainer.round()
         after.append(trainer.evaluate(tests))
     untrained, trained = np.mean(before, axis=0), np.mean(after, axis=0)
     better = int((trained > untrained).sum())
-    heuristic = [1 - xla_mapping(game.program, game.hardware)[1] / game.all_slow_time for game in tests]
+    heuristic = [1 - heuristics.xla_mapping(game.program, game.hardware)[1] / game.all_slow_time for game in tests]
     return Finding(
         f"better on {better} of {len(tests)}",
         better >= 3,
@@ -165,13 +155,8 @@ def search_finds_the_optimum() -> Finding:
 
 def _searched(capacity: int, seed: int) -> float:
     """Time saved by the best of an untrained search, playouts included; one episode at a time, temperature 1."""
-    from optimand.combinatorial.memory_mapping.game.hardware import Hardware
-    from optimand.combinatorial.memory_mapping.game.program import tiny_program
-    from optimand.combinatorial.memory_mapping.game.simulator import Game
-    from optimand.combinatorial.memory_mapping.muzero import Trainer
-
-    trainer = Trainer(
-        Game(tiny_program(), Hardware.preset("tiny", capacity=capacity)), seed, model="none", root="puct",
+    trainer = muzero.Trainer(
+        mm.Game(mm.tiny_program(), mm.Hardware.preset("tiny", capacity=capacity)), seed, model="none", root="puct",
         guide="uniform", simulations=50, lanes=1, final_temperature=1.0, demonstrations=False, local_share=0.0,
     )  # fmt: skip
     for _ in range(20):

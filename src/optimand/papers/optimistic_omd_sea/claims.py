@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
+from optimand.core.seeds import SeedTree
+from optimand.online import convex, engine
 
 from . import tables
 
@@ -20,13 +22,10 @@ SMALL = StudySpec(TUNED, RIVALS, seeds=2, budget=400)
 
 def path_bound() -> Finding:
     """Largest ratio of C1's regret to its bound, over sequences of gradients and over all times."""
-    from optimand.core.seeds import SeedTree
-    from optimand.online.engine.draws import Draws
-
     worst, many = 0.0, 0
     for kind in ("iid", "alternating", "sparse", "bursts"):
         for d in (1, 10, 100):
-            draws = Draws(SeedTree(0).child(kind, d), np.arange(84))
+            draws = engine.Draws(SeedTree(0).child(kind, d), np.arange(84))
             gradients = tables.gradient_sequences(kind, 300, 84, d, draws)
             for delta in (0.0, 40.0):
                 worst = max(worst, float(tables.path_bound_ratio(gradients, delta).max()))
@@ -40,11 +39,8 @@ def path_bound() -> Finding:
 
 
 def _c1_end(horizon: int, sigma: float, reps: int = 100, curvature: str = "convex") -> Any:
-    from optimand.online.convex import OptimisticOMD
-    from optimand.online.engine import simulate
-
     env = tables.static_environment(1.0, "iid", sigma, d=5)
-    return simulate({"ours": OptimisticOMD(curvature=curvature)}, env, horizon, reps=reps, points=60)
+    return engine.simulate({"ours": convex.OptimisticOMD(curvature=curvature)}, env, horizon, reps=reps, points=60)
 
 
 def static_rate() -> Finding:
@@ -53,10 +49,9 @@ def static_rate() -> Finding:
     curves = _c1_end(16000, 0.5)
     slope = curves.slope("ours", 1000, 16000)
     constant = max(still) - min(still) < 1e-9
+    told = f"{still[0]:.4f} at T = 1000, 4000 and 16000" if constant else ", ".join(f"{v:.6f}" for v in still)
     return Finding(
-        f"sigma = 0: {still[0]:.4f} at T = 1000, 4000 and 16000; sigma = 0.5: T^{slope.value:.2f}"
-        if constant
-        else f"sigma = 0: {', '.join(f'{v:.6f}' for v in still)}; sigma = 0.5: T^{slope.value:.2f}",
+        f"sigma = 0: {told}; sigma = 0.5: T^{slope.value:.2f}",
         constant and 0.45 <= slope.value <= 0.56,
         f"i.i.d. quadratic losses, d = 5, 100 runs; {curves.at('ours', 1000).mean():.1f} at T = 1000, "
         f"{curves.mean('ours')[-1]:.1f} at 16 000",
@@ -75,20 +70,17 @@ def strongly_convex_rate() -> Finding:
 
 
 def _newton(sigma: float, factor: float) -> Any:
-    from optimand.online.convex import OptimisticOMD
-
-    return OptimisticOMD(curvature="exp_concave", beta=factor * tables.newton_beta(sigma))
+    return convex.OptimisticOMD(curvature="exp_concave", beta=factor * tables.newton_beta(sigma))
 
 
 def exp_concave_rate() -> Finding:
     """Whether the regret of C3 gains as much from each quadrupling of the rounds, and its bound on every path."""
-    from optimand.online.engine import simulate
     from optimand.papers.optimistic_omd_sea.random_design import RandomDesign
 
     worst = max(float(tables.newton_bound_ratio(d, sigma).max()) for d in (1, 5) for sigma in (0.0, 0.1, 0.5))
     gains, texts = [], []
     for d in (1, 2, 5):
-        curves = simulate({"C3": _newton(0.5, 1.0)}, RandomDesign(d, 0.5), 64000, reps=20, points=40)
+        curves = engine.simulate({"C3": _newton(0.5, 1.0)}, RandomDesign(d, 0.5), 64000, reps=20, points=40)
         at = [float(curves.at("C3", t).mean()) for t in (1000, 4000, 16000, 64000)]
         gains.append((at[3] - at[2]) / (at[2] - at[1]))
         texts.append(f"d = {d}: {', '.join(f'{v:.0f}' for v in at)}")
@@ -104,15 +96,14 @@ def exp_concave_rate() -> Finding:
 
 def exp_concave_cost() -> Finding:
     """C3 against others on least squares, at its cautious beta and at larger ones."""
-    from optimand.online.convex import OGD, ONS, OptimisticOMD
-    from optimand.online.engine import simulate
     from optimand.papers.optimistic_omd_sea.random_design import RandomDesign
 
     texts, worse = [], True
     for sigma in (0.0, 0.1, 0.5):
-        learners: dict[str, Any] = {"OGD": OGD(), "C1": OptimisticOMD(), "ONS": ONS(), "C3": _newton(sigma, 1.0)}
+        learners: dict[str, Any] = {"OGD": convex.OGD(), "C1": convex.OptimisticOMD(), "ONS": convex.ONS()}
+        learners["C3"] = _newton(sigma, 1.0)
         learners |= {f"{factor} beta": _newton(sigma, factor) for factor in (10, 100)}
-        curves = simulate(learners, RandomDesign(5, sigma), 2000, reps=20, points=20)
+        curves = engine.simulate(learners, RandomDesign(5, sigma), 2000, reps=20, points=20)
         found = {name: float(curves.mean(name)[-1]) for name in learners}
         texts.append(f"sigma {sigma:g}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()))
         worse = worse and (sigma == 0 or (found["C3"] > 3 * found["OGD"] and found["100 beta"] < found["C3"] / 3))
@@ -150,22 +141,17 @@ def dynamic_gain() -> Finding:
 
 def no_smoothness() -> Finding:
     """Absolute loss, the same in every round: implicit steps find the kink, explicit ones go around it."""
-    from optimand.online.convex import DynamicOMD, OptimisticOMD
-    from optimand.online.convex.streams import StreamEnvironment
-    from optimand.online.engine import simulate
-
-    env = StreamEnvironment(np.tile([[0.6, 0.3, -0.2]], (4000, 1)), np.full(4000, 0.3), loss="absolute")
+    env = convex.StreamEnvironment(np.tile([[0.6, 0.3, -0.2]], (4000, 1)), np.full(4000, 0.3), loss="absolute")
     learners = {
-        "explicit": OptimisticOMD(), "implicit": OptimisticOMD(implicit=True), "pool": DynamicOMD(),
-        "implicit pool": DynamicOMD(implicit=True),
+        "explicit": convex.OptimisticOMD(), "implicit": convex.OptimisticOMD(implicit=True),
+        "pool": convex.DynamicOMD(), "implicit pool": convex.DynamicOMD(implicit=True),
     }  # fmt: skip
     ends = []
     for horizon in (1000, 4000):
-        curves = simulate(learners, env, horizon, reps=1, comparator="loss", points=2)
+        curves = engine.simulate(learners, env, horizon, reps=1, comparator="loss", points=2)
         ends.append({name: float(curves.mean(name)[-1]) for name in learners})
-    text = ", ".join(f"{name} {ends[0][name]:.2f} and {ends[1][name]:.2f}" for name in learners)
     return Finding(
-        text,
+        ", ".join(f"{name} {ends[0][name]:.2f} and {ends[1][name]:.2f}" for name in learners),
         ends[1]["implicit"] - ends[0]["implicit"] < 1e-9
         and ends[1]["implicit pool"] < 2 * ends[0]["implicit pool"] < ends[1]["explicit"],
         "regret after 1000 and 4000 rounds: no variance and no variation, so a bound by these alone is a constant, "
@@ -175,17 +161,13 @@ def no_smoothness() -> Finding:
 
 def corruption_rate() -> Finding:
     """Exponent of the growth of regret with the corruption, and the bound D sqrt(G C)."""
-    from optimand.online.convex import OptimisticFTRL, OptimisticOMD
-    from optimand.online.convex.environments import SEAEnvironment
-    from optimand.online.engine import simulate
-
     budgets, slopes, ratio = (50, 100, 200, 400, 800), {}, 0.0
     for h in (0.0, 1.0):
         ends = []
         for C in (0, *budgets):
-            env = SEAEnvironment("corrupted", corruption=C, sigma=0.0, where="even", curvature=h)
-            learners = {"C1": OptimisticOMD(), "OFTRL": OptimisticFTRL()}
-            curves = simulate(learners, env, 8000, reps=1, points=2)
+            env = convex.SEAEnvironment("corrupted", corruption=C, sigma=0.0, where="even", curvature=h)
+            learners = {"C1": convex.OptimisticOMD(), "OFTRL": convex.OptimisticFTRL()}
+            curves = engine.simulate(learners, env, 8000, reps=1, points=2)
             ends.append([float(curves.mean(name)[-1]) for name in learners])
             if C:
                 extra = max(end - plain for end, plain in zip(ends[-1], ends[0], strict=True))
@@ -203,16 +185,12 @@ def corruption_rate() -> Finding:
 
 def worst_case() -> Finding:
     """Optimistic FTRL at nu = 2 D G against its worst-case bound."""
-    from optimand.online.convex import OptimisticFTRL
-    from optimand.online.convex.environments import SEAEnvironment
-    from optimand.online.engine import simulate
-
     worst, T = 0.0, 2000
     for kind in ("iid", "alternating", "adversarial", "corrupted", "segments"):
         for h in (0.0, 1.0):
-            env = SEAEnvironment(kind, curvature=h)
+            env = convex.SEAEnvironment(kind, curvature=h)
             G = env.gradient_bound()
-            curves = simulate({"ours": OptimisticFTRL(nu=4 * G)}, env, T, reps=20, comparator="realised")
+            curves = engine.simulate({"ours": convex.OptimisticFTRL(nu=4 * G)}, env, T, reps=20, comparator="realised")
             bound = 2 * G * (3 * math.sqrt(2 * T) + 4)
             worst = max(worst, float(curves.at("ours").max()) / bound)
     text = "five kinds of losses, linear and quadratic, 2000 rounds, 20 runs each"
@@ -240,14 +218,11 @@ def first_table() -> Finding:
 
 def where_ogd_wins() -> Finding:
     """C1 against OGD on noisy i.i.d. losses with strong curvature."""
-    from optimand.online.convex import OGD, OptimisticOMD
-    from optimand.online.engine import simulate
-
     env = tables.static_environment(1.0, "iid", 0.5)
     scales = (0.1, 0.3, 1.0, 3.0)
-    learners: dict[str, Any] = {f"OGD x {s:g}": OGD(step=s) for s in scales}
-    ours = {"C1": OptimisticOMD(), "C2": OptimisticOMD(curvature="strongly_convex")}
-    curves = simulate({**learners, **ours}, env, 4000, reps=50, points=20)
+    learners: dict[str, Any] = {f"OGD x {s:g}": convex.OGD(step=s) for s in scales}
+    ours = {"C1": convex.OptimisticOMD(), "C2": convex.OptimisticOMD(curvature="strongly_convex")}
+    curves = engine.simulate({**learners, **ours}, env, 4000, reps=50, points=20)
     values = {name: float(curves.mean(name)[-1]) for name in curves.names}
     tuned = min(values[name] for name in learners)
     return Finding(

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from optimand.core.seeds import SeedTree
+from optimand.online import convex, engine
+
 Array = np.ndarray
 
 # Reference values of expected static regret after 4000 rounds in 10 dimensions, mean of 100 runs: curvature, kind and
@@ -32,35 +35,32 @@ SULFUR = {"best fixed": 14.555, "OGD": 14.046, "optimistic FTRL": 7.475, "C1": 7
 
 def static_learners(strongly: bool) -> dict[str, Any]:
     """The learners of the static table; the last only for strongly convex losses."""
-    from optimand.online.convex import OGD, AdaGradNorm, OptimisticFTRL, OptimisticOMD
-
-    found = {"OGD": OGD(), "AdaGrad-norm": AdaGradNorm(), "OFTRL": OptimisticFTRL(), "C1": OptimisticOMD()}
-    return {**found, "C2": OptimisticOMD(curvature="strongly_convex")} if strongly else found
+    found = {
+        "OGD": convex.OGD(),
+        "AdaGrad-norm": convex.AdaGradNorm(),
+        "OFTRL": convex.OptimisticFTRL(),
+        "C1": convex.OptimisticOMD(),
+    }
+    return {**found, "C2": convex.OptimisticOMD(curvature="strongly_convex")} if strongly else found
 
 
 def static_environment(curvature: float, kind: str, sigma: float, d: int = 10) -> Any:
     """The environment of a row of the static table, with the bound of the gradients that the table has."""
-    from optimand.online.convex.environments import SEAEnvironment
-
-    return SEAEnvironment(kind, d=d, curvature=curvature, sigma=sigma, G=curvature + 0.55 + 3 * sigma)
+    return convex.SEAEnvironment(kind, d=d, curvature=curvature, sigma=sigma, G=curvature + 0.55 + 3 * sigma)
 
 
 def static_row(row: tuple[float, str, float], reps: int = 100, horizon: int = 4000, seed: int = 0) -> Any:
     """Regret curves of a row of the static table."""
-    from optimand.online.engine import simulate
-
-    return simulate(static_learners(row[0] > 0), static_environment(*row), horizon, reps=reps, seed=seed, points=50)
+    return engine.simulate(
+        static_learners(row[0] > 0), static_environment(*row), horizon, reps=reps, seed=seed, points=50
+    )
 
 
 def dynamic_row(row: tuple[int, float], reps: int = 100, horizon: int = 4000, seed: int = 0) -> Any:
     """Dynamic regret curves of a row of the table on segments."""
-    from optimand.online.convex import OGD, DynamicOMD, OptimisticOMD
-    from optimand.online.convex.environments import SEAEnvironment
-    from optimand.online.engine import simulate
-
-    env = SEAEnvironment("segments", segments=row[0], sigma=row[1], G=1.5 + 3 * row[1])
-    learners = {"OGD": OGD(), "C1": OptimisticOMD(), "C4": DynamicOMD()}
-    return simulate(learners, env, horizon, reps=reps, seed=seed, comparator="dynamic", points=50)
+    env = convex.SEAEnvironment("segments", segments=row[0], sigma=row[1], G=1.5 + 3 * row[1])
+    learners = {"OGD": convex.OGD(), "C1": convex.OptimisticOMD(), "C4": convex.DynamicOMD()}
+    return engine.simulate(learners, env, horizon, reps=reps, seed=seed, comparator="dynamic", points=50)
 
 
 def apart(value: float, sem: float, reference: float, ours: int = 100, theirs: int = 100) -> float:
@@ -88,19 +88,17 @@ def sulfur_run(root: Any = None) -> tuple[dict[str, float], float]:
     Raises:
         OptimandError: the data are not there.
     """
-    from optimand.online.convex import OGD, AdaGradNorm, DynamicOMD, OptimisticFTRL, OptimisticOMD
     from optimand.online.convex.datasets import sulfur_recovery
-    from optimand.online.convex.streams import StreamEnvironment
-    from optimand.online.engine import simulate
 
     x, y = sulfur_recovery(root)
     learners: Mapping[str, Any] = {
-        "OGD": OGD(), "optimistic FTRL": OptimisticFTRL(), "C1": OptimisticOMD(), "AdaGrad-norm": AdaGradNorm(),
-        "C4": DynamicOMD(), "C1, delta = 0": OptimisticOMD(delta=0.0),
+        "OGD": convex.OGD(), "optimistic FTRL": convex.OptimisticFTRL(), "C1": convex.OptimisticOMD(),
+        "AdaGrad-norm": convex.AdaGradNorm(), "C4": convex.DynamicOMD(),
+        "C1, delta = 0": convex.OptimisticOMD(delta=0.0),
     }  # fmt: skip
-    env = StreamEnvironment(x, y)
-    curves = simulate(learners, env, len(y), reps=1, comparator="loss", points=2)
-    regret = simulate({"OGD": learners["OGD"]}, env, len(y), reps=1, comparator="realised", points=2)
+    env = convex.StreamEnvironment(x, y)
+    curves = engine.simulate(learners, env, len(y), reps=1, comparator="loss", points=2)
+    regret = engine.simulate({"OGD": learners["OGD"]}, env, len(y), reps=1, comparator="realised", points=2)
     found = {name: float(curves.mean(name)[-1]) for name in curves.names}
     return found, found["OGD"] - float(regret.mean("OGD")[-1])
 
@@ -134,11 +132,9 @@ def path_bound_ratio(gradients: Array, delta: float) -> Array:
     The bound is ``(D/2) sqrt(delta + 4 G^2 + V_T) + 2 D sqrt(V_T)``, for the comparator that is best for the sums, at
     every round of the path; returned is the largest ratio.
     """
-    from optimand.online.convex.domains import Ball
-    from optimand.online.convex.optimistic_omd import OptimisticOMD
 
     _, reps, d = gradients.shape
-    learner = OptimisticOMD(Ball(1.0), G=1.0, D=2.0, delta=delta)
+    learner = convex.OptimisticOMD(convex.Ball(1.0), G=1.0, D=2.0, delta=delta)
     learner.begin(d, reps)
     paid, total, worst = np.zeros(reps), np.zeros((reps, d)), np.full(reps, -np.inf)
     for g in gradients:
@@ -165,13 +161,10 @@ def newton_bound_ratio(d: int, sigma: float, rounds: int = 2000, reps: int = 20,
     of the losses by ``(beta/2) <g_t, x_t - u>^2``, and ``H_t`` is at least ``I + (beta/8) sum_{s<=t} v_s v_s^T`` with
     ``v_s = g_s - g_{s-1}``. Returned is the largest ratio over twenty times.
     """
-    from optimand.core.seeds import SeedTree
-    from optimand.online.convex.optimistic_omd import OptimisticOMD
-    from optimand.online.engine.draws import Draws
     from optimand.papers.optimistic_omd_sea.random_design import RandomDesign
 
-    env, learner = RandomDesign(d, sigma), OptimisticOMD(curvature="exp_concave")
-    draws = Draws(SeedTree(seed), np.arange(reps))
+    env, learner = RandomDesign(d, sigma), convex.OptimisticOMD(curvature="exp_concave")
+    draws = engine.Draws(SeedTree(seed), np.arange(reps))
     env.reset(draws, rounds)
     learner.reset(env.spec(), draws.child("learner"))
     beta, G = newton_beta(sigma), env.spec().facts["G"]

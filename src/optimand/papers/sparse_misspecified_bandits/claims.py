@@ -11,6 +11,8 @@ import math
 import numpy as np
 
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
+from optimand.online import linear_bandits as lb
+from optimand.online.linear_bandits.generators import aimed_errors, gaussian_actions, rademacher_actions, random_theta
 from optimand.online.linear_bandits.queries import Array
 
 from .experiments import (
@@ -36,9 +38,7 @@ def _told(lost: Array) -> str:
 
 def queries_grow_as_the_rate() -> Finding:
     """Exponents of the net's hypotheses in the dimension and in one over the error, for one and two nonzero entries."""
-    from optimand.online.linear_bandits.generators import gaussian_actions
     from optimand.online.linear_bandits.nets import count_net
-    from optimand.online.linear_bandits.search import SparseSearch
 
     texts, holds, sizes, levels = [], True, np.array([20, 40, 80]), np.array([0.2, 0.1, 0.05])
     for s in (1, 2, 3):
@@ -49,7 +49,7 @@ def queries_grow_as_the_rate() -> Finding:
         texts.append(f"s = {s}: d^{in_d:.2f} eps^-{abs(in_eps):.2f}")
     asked, lost = [], 0.0
     for d in (10, 20, 40):
-        search = SparseSearch(gaussian_actions(5000, d), 2, 0.1, method="net")
+        search = lb.SparseSearch(gaussian_actions(5000, d), 2, 0.1, method="net")
         asked.append(len(search.actions))
         bandits = bandits_on(search.Phi, 2, 0.1, "uniform", 50)
         lost = max(lost, lost_by({"net": lambda b: search(b.query)}, bandits)["net"][0].max())  # noqa: B023
@@ -64,10 +64,6 @@ def queries_grow_as_the_rate() -> Finding:
 
 def guarantees() -> Finding:
     """Largest suboptimality of the three sparse searches over random bandits, against their bounds."""
-    from optimand.online.linear_bandits.generators import aimed_errors, gaussian_actions, random_theta
-    from optimand.online.linear_bandits.instances import MisspecifiedLinearBandit
-    from optimand.online.linear_bandits.search import SparseSearch
-
     worst = dict.fromkeys(("net", "cover", "eliminate"), 0.0)
     rng = np.random.default_rng(7)
     count = 0
@@ -75,11 +71,11 @@ def guarantees() -> Finding:
         for _ in range(10):
             d, N, eps = int(rng.integers(s, 31)), int(rng.integers(20, 500)), float(rng.uniform(0.05, 0.4))
             Phi = gaussian_actions(N, d, rng) * rng.uniform(0.3, 1.0, (N, 1))
-            searches = {method: SparseSearch(Phi, s, eps, method=method, tolerance=3.0) for method in worst}
+            searches = {method: lb.SparseSearch(Phi, s, eps, method=method, tolerance=3.0) for method in worst}
             for error in ("uniform", "sign", aimed_errors(Phi, eps)):
                 for _ in range(10):
                     theta = rng.random() ** 0.5 * random_theta(d, s, rng)
-                    bandit = MisspecifiedLinearBandit(Phi, theta, eps, error, seed=count)
+                    bandit = lb.MisspecifiedLinearBandit(Phi, theta, eps, error, seed=count)
                     count += 1
                     for method, search in searches.items():
                         found = search(bandit.query)
@@ -94,19 +90,15 @@ def guarantees() -> Finding:
 
 def least_squares_is_fooled() -> Finding:
     """The headline: errors aimed at least squares cost it √d eps, and sparse searches nothing."""
-    from optimand.online.linear_bandits.generators import aimed_errors, gaussian_actions
-    from optimand.online.linear_bandits.regression import sparse_regression_search
-    from optimand.online.linear_bandits.search import SparseSearch
-
     Phi = gaussian_actions(4000, 60, 0, norm=0.9)
     bandits = bandits_on(Phi, 2, 0.1, aimed_errors(Phi, 0.1), 100)
-    net = SparseSearch(Phi, 2, 0.1, method="net")
+    net = lb.SparseSearch(Phi, 2, 0.1, method="net")
     found = lost_by(
         {
             "LS": least_squares_on_design(Phi),
             "net": lambda b: net(b.query),
-            "OMP": lambda b: sparse_regression_search(b.query, Phi, 2, 0.1, n_queries=430),
-            "Lasso": lambda b: sparse_regression_search(b.query, Phi, 2, 0.1, n_queries=430, estimator="lasso"),
+            "OMP": lambda b: lb.sparse_regression_search(b.query, Phi, 2, 0.1, n_queries=430),
+            "Lasso": lambda b: lb.sparse_regression_search(b.query, Phi, 2, 0.1, n_queries=430, estimator="lasso"),
         },
         bandits,
     )
@@ -121,14 +113,12 @@ def least_squares_is_fooled() -> Finding:
 
 def elimination_asks_few() -> Finding:
     """Queries of the elimination where the net asks 1277 actions."""
-    from optimand.online.linear_bandits.search import SparseSearch
-
     rows = np.random.default_rng(0).standard_normal((20_000, 20))
     Phi = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     texts, holds = [], True
-    net = SparseSearch(Phi, 2, 0.1, method="net")
+    net = lb.SparseSearch(Phi, 2, 0.1, method="net")
     for tolerance in (3.0, 0.0):
-        search = SparseSearch(Phi, 2, 0.1, norm="equal", tolerance=tolerance)
+        search = lb.SparseSearch(Phi, 2, 0.1, norm="equal", tolerance=tolerance)
         for error in ("uniform", "sign"):
             bandits = bandits_on(Phi, 2, 0.1, error, 50)
             lost, asked = lost_by({"": lambda b: search(b.query)}, bandits)[""]  # noqa: B023
@@ -147,17 +137,13 @@ def elimination_asks_few() -> Finding:
 
 def table_of_searches() -> Finding:
     """The net against least squares, OMP and random queries on random directions with uniform errors."""
-    from optimand.online.linear_bandits.generators import gaussian_actions
-    from optimand.online.linear_bandits.regression import sparse_regression_search
-    from optimand.online.linear_bandits.search import SparseSearch
-
     Phi = gaussian_actions(20_000, 20, 0)
-    net = SparseSearch(Phi, 2, 0.1, method="net")
+    net = lb.SparseSearch(Phi, 2, 0.1, method="net")
     found = lost_by(
         {
             "net": lambda b: net(b.query),
             "LS": least_squares_on_design(Phi),
-            "OMP": lambda b: sparse_regression_search(b.query, Phi, 2, 0.1, n_queries=100),
+            "OMP": lambda b: lb.sparse_regression_search(b.query, Phi, 2, 0.1, n_queries=100),
             "random": random_search(len(net.actions)),
         },
         bandits_on(Phi, 2, 0.1, "uniform", 100),
@@ -172,26 +158,20 @@ def table_of_searches() -> Finding:
 
 def good_features() -> Finding:
     """Sparse regression on rows of signs: the support is found, and the greedy action is within a few eps."""
-    from optimand.online.linear_bandits.generators import rademacher_actions, random_theta
-    from optimand.online.linear_bandits.instances import MisspecifiedLinearBandit
-    from optimand.online.linear_bandits.regression import sparse_regression_search
-
     texts, holds = [], True
     for d, s, n in ((200, 3, 60), (500, 3, 80), (1000, 5, 160)):
         Phi = rademacher_actions(3000, d, 0)
         hits, lost = 0, []
         for i in range(50):
             theta = random_theta(d, s, i, magnitudes=(0.3, 1.0))
-            bandit = MisspecifiedLinearBandit(Phi, theta, 0.05, seed=i)
-            found = sparse_regression_search(bandit.query, Phi, s, 0.05, n_queries=n, seed=i)
+            bandit = lb.MisspecifiedLinearBandit(Phi, theta, 0.05, seed=i)
+            found = lb.sparse_regression_search(bandit.query, Phi, s, 0.05, n_queries=n, seed=i)
             hits += bool(np.array_equal(np.flatnonzero(found.theta), np.flatnonzero(theta)))
             lost.append(bandit.oracle().suboptimality(found.x))
         holds = holds and hits >= 48 and max(lost) <= 2.1
         texts.append(f"d = {d}, s = {s}, n = {n}: {hits}/50, {_told(np.array(lost))}")
     return Finding(
-        "; ".join(texts),
-        holds,
-        "supports found by OMP, and suboptimality in eps = 0.05; 3000 actions, 50 parameters",
+        "; ".join(texts), holds, "supports found by OMP, and suboptimality in eps = 0.05; 3000 actions, 50 parameters"
     )
 
 
@@ -223,10 +203,7 @@ def no_search_is_faster() -> Finding:
 
 def noise_is_averaged() -> Finding:
     """How often the net stays within 6 eps with noise, where it may fail in one of twenty runs."""
-    from optimand.online.linear_bandits.generators import gaussian_actions
-    from optimand.online.linear_bandits.search import SparseSearch
-
-    search = SparseSearch(gaussian_actions(500, 6, 0), 2, 0.1, noise=0.3, delta=0.05, method="net")
+    search = lb.SparseSearch(gaussian_actions(500, 6, 0), 2, 0.1, noise=0.3, delta=0.05, method="net")
     bandits = bandits_on(search.Phi, 2, 0.1, "uniform", 200, noise=0.3)
     lost = lost_by({"": lambda b: search(b.query)}, bandits)[""][0]
     return Finding(
@@ -238,15 +215,12 @@ def noise_is_averaged() -> Finding:
 
 def linear_bound() -> Finding:
     """Least squares on a G-optimal design against its guarantee, with errors of all kinds."""
-    from optimand.online.linear_bandits.design import gdesign_search
-    from optimand.online.linear_bandits.generators import gaussian_actions
-
     worst, ratio = 0.0, 0.0
     for d in (5, 10, 20):
         Phi = gaussian_actions(500, d, d)
         for error in ("uniform", "sign", "aimed"):
             for bandit in bandits_on(Phi, d, 0.1, error, 10):
-                found = gdesign_search(bandit.query, Phi, 0.1)
+                found = lb.gdesign_search(bandit.query, Phi, 0.1)
                 lost = bandit.oracle().suboptimality(found.x)
                 worst = max(worst, lost / found.bound)
                 ratio = max(ratio, found.bound / (2 * (1 + math.sqrt(2 * d))))

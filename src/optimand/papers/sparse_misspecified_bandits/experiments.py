@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from optimand.core.validation import check_choice
+from optimand.online.linear_bandits.generators import random_theta
 from optimand.online.linear_bandits.instances import MisspecifiedLinearBandit
+from optimand.online.linear_bandits.lower_bounds import needle_bandit, packing_features
 from optimand.online.linear_bandits.queries import Array
 
 Search = Callable[[MisspecifiedLinearBandit], Any]
@@ -34,8 +36,6 @@ def bandits_on(
     Phi: Array, s: int, eps: float, error: Any, count: int, noise: float = 0.0
 ) -> list[MisspecifiedLinearBandit]:
     """Bandits with features ``Phi``, each with an ``s``-sparse parameter on the unit sphere and errors of its own."""
-    from optimand.online.linear_bandits.generators import random_theta
-
     d = Phi.shape[1]
     return [MisspecifiedLinearBandit(Phi, random_theta(d, s, i), eps, error, noise=noise, seed=i) for i in range(count)]
 
@@ -72,8 +72,6 @@ def random_search(count: int, seed: int = 0) -> Search:
 
 def needles_in_random_order(q: int, s: int, k: int, count: int, seed: int = 0) -> Array:
     """Queries in random order until the needle of a packing instance is asked, for ``count`` random needles."""
-    from optimand.online.linear_bandits.lower_bounds import needle_bandit, packing_features
-
     Phi, rng, spent = packing_features(q, s, k), np.random.default_rng(seed), []
     for _ in range(count):
         needle, order = int(rng.integers(len(Phi))), rng.permutation(len(Phi))
@@ -92,7 +90,6 @@ def needles_led_by(lead: str, q: int = 7, s: int = 6, k: int = 3, step: int = 1)
         q, s, k: of the packing.
         step: at least 1.
     """
-    from optimand.online.linear_bandits.lower_bounds import needle_bandit, packing_features
 
     check_choice("lead", lead, LEADS)
     Phi = packing_features(q, s, k)

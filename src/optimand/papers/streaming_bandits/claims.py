@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from optimand.core.claims import Claim, Finding, Outcomes, StudySpec
+from optimand.online import engine, streaming
 
 from .tables import anytime_slope, curves, horizons, learners, missed, rate, ratios, shares
 
@@ -158,17 +159,12 @@ def high_probability() -> Finding:
 
 def lower_bound_instance() -> Finding:
     """On the hard instance more exploration does not help, nor does less."""
-    from optimand.online.engine.simulation import simulate
-    from optimand.online.streaming.environment import StreamingBandit
-    from optimand.online.streaming.instances import hard_instance
-    from optimand.online.streaming.tower import TowerEpsBest
-
     K, factors = 200, (1 / 64, 1 / 16, 1 / 4, 1.0, 4.0)
     best = {}
     for T in (8_000_000, 512_000_000):
-        env = StreamingBandit(hard_instance(K, last="alternate"))
-        made = {f"{f:g}": TowerEpsBest("loglog", explore=f) for f in factors}
-        found = shares(simulate(made, env, T, reps=600, points=2), K, T)
+        env = streaming.StreamingBandit(streaming.hard_instance(K, last="alternate"))
+        made = {f"{f:g}": streaming.TowerEpsBest("loglog", explore=f) for f in factors}
+        found = shares(engine.simulate(made, env, T, reps=600, points=2), K, T)
         best[T] = min(found.items(), key=lambda item: item[1])
     values = [value for _, value in best.values()]
     return Finding(
@@ -194,14 +190,9 @@ def hard_table() -> Finding:
 
 def theory_schedule() -> Finding:
     """The constants of the proofs where they fit into the horizon."""
-    from optimand.online.engine.simulation import simulate
-    from optimand.online.streaming.environment import StreamingBandit
-    from optimand.online.streaming.instances import mix_in
-    from optimand.online.streaming.tower import TowerEpsBest
-
     K, T, delta = 50, 10**17, 0.1
-    env = StreamingBandit(mix_in(K))
-    found = simulate({"theory": TowerEpsBest("theory", delta=delta)}, env, T, reps=400, points=2)
+    env = streaming.StreamingBandit(streaming.mix_in(K))
+    found = engine.simulate({"theory": streaming.TowerEpsBest("theory", delta=delta)}, env, T, reps=400, points=2)
     told = found.extras["theory"]
     within = float(np.mean(told["committed_gap"] <= (K / T) ** (1 / 3)))
     pulls = float(told["explored_pulls"].mean()) / (K * (T / K) ** (2 / 3))

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optimand.online import engine, streaming
+
 if TYPE_CHECKING:
     from optimand.online.engine.curves import RegretCurves
 
 
 def learners(*names: str) -> dict[str, Any]:
     """The paper's learners by name; all six by default."""
-    from optimand.online.streaming.king import KingEpsBest
-    from optimand.online.streaming.tower import NaiveEpsBest, TowerEpsBest, UniformExplore
-
     made = {
-        "uniform": UniformExplore(), "naive": NaiveEpsBest(), "log": TowerEpsBest("log"),
-        "loglog": TowerEpsBest("loglog"), "logstar": TowerEpsBest("logstar"), "king": KingEpsBest(),
+        "uniform": streaming.UniformExplore(), "naive": streaming.NaiveEpsBest(),
+        **{name: streaming.TowerEpsBest(name) for name in ("log", "loglog", "logstar")},
+        "king": streaming.KingEpsBest(),
     }  # fmt: skip
     return {name: made[name] for name in names or made}
 
@@ -26,13 +26,13 @@ def learners(*names: str) -> dict[str, Any]:
 @functools.lru_cache(maxsize=16)
 def curves(setting: str, K: int, T: int, reps: int, names: tuple[str, ...] = (), seed: int = 0) -> RegretCurves:
     """Simulated regret of the learners in a setting: clear-cut, mix-in or hard."""
-    from optimand.online.engine.simulation import simulate
-    from optimand.online.streaming.environment import StreamingBandit
-    from optimand.online.streaming.instances import clear_cut, hard_instance, mix_in
-
-    makes = {"clear-cut": clear_cut, "mix-in": mix_in, "hard": lambda K: hard_instance(K, last="alternate")}
-    env = StreamingBandit(makes[setting](K))
-    return simulate(learners(*names), env, T, reps=reps, seed=seed, points=2, block=100)
+    makes = {
+        "clear-cut": streaming.clear_cut,
+        "mix-in": streaming.mix_in,
+        "hard": lambda K: streaming.hard_instance(K, last="alternate"),
+    }
+    env = streaming.StreamingBandit(makes[setting](K))
+    return engine.simulate(learners(*names), env, T, reps=reps, seed=seed, points=2, block=100)
 
 
 def ratios(found: RegretCurves) -> dict[str, float]:
@@ -66,18 +66,15 @@ def missed(name: str, T: int, K: int = 200, reps: int = 100) -> float:
 
 def anytime_slope(epochs: int = 12, reps: int = 200) -> dict[str, Any]:
     """Regret of the anytime tower over time on arms that come again, and of the tower that knows each of the times."""
-    from optimand.online.engine.simulation import simulate
-    from optimand.online.streaming.anytime import AnytimeEpsBest
-    from optimand.online.streaming.environment import StreamingBandit
     from optimand.online.streaming.instances import Instances
 
     arms, first = 50, 5000
-    env = StreamingBandit(Instances("again", arms * epochs, functools.partial(_again, arms, epochs)))
-    once = StreamingBandit(Instances("once", arms, functools.partial(_again, arms, 1)))
+    env = streaming.StreamingBandit(Instances("again", arms * epochs, functools.partial(_again, arms, epochs)))
+    once = streaming.StreamingBandit(Instances("once", arms, functools.partial(_again, arms, 1)))
     times = np.array([first * (2**e - 1) for e in range(5, epochs)])
-    mine = {"anytime": AnytimeEpsBest(arms=arms, first=first)}
+    mine = {"anytime": streaming.AnytimeEpsBest(arms=arms, first=first)}
     found = [
-        [float(simulate(made, stream, int(T), reps=reps, points=2).at(name).mean()) for T in times]
+        [float(engine.simulate(made, stream, int(T), reps=reps, points=2).at(name).mean()) for T in times]
         for made, stream, name in ((mine, env, "anytime"), (learners("loglog"), once, "loglog"))
     ]
     return {"times": times, "anytime": np.array(found[0]), "known": np.array(found[1])}

@@ -57,10 +57,7 @@ def picture(layout: Layout | OptimizeResult, program: MemoryProgram | None = Non
 
 
 def plot(
-    layout: Layout | OptimizeResult,
-    program: MemoryProgram | None = None,
-    ax: Any = None,
-    labels: bool | None = None,
+    layout: Layout | OptimizeResult, program: MemoryProgram | None = None, ax: Any = None, labels: bool | None = None
 ) -> Any:
     """Draw a layout with Matplotlib.
 

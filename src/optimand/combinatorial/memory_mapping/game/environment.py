@@ -92,8 +92,7 @@ class MallocGameEnv(gymnasium.Env[Any, Any]):
         super().reset(seed=seed)
         self.game.reset()
         self._started = True
-        observation = self._observe()
-        return observation, self._info(observation)
+        return self._look()
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide a reference.
@@ -109,8 +108,7 @@ class MallocGameEnv(gymnasium.Env[Any, Any]):
         if self.illegal == "penalty" and not legal[action]:
             action, lost = int(np.flatnonzero(legal)[0]), self.penalty
         reward = (self.game.step(action) - lost) / self._unit
-        observation = self._observe()
-        info = self._info(observation)
+        observation, info = self._look()
         info["illegal"] = lost > 0
         return observation, float(reward), self.game.done, False, info
 
@@ -122,26 +120,22 @@ class MallocGameEnv(gymnasium.Env[Any, Any]):
         """Return to a state; its observation and info."""
         self.game.restore(snapshot)
         self._started = True
-        observation = self._observe()
-        return observation, self._info(observation)
+        return self._look()
 
     def render(self) -> Any:
         """The observed part of the fast memory: instructions to the right, addresses upwards, free parts white."""
         if self.render_mode is None:
             return None
-        memory = self._observe()["memory"]
+        memory = self._look()[0]["memory"]
         image = np.where(memory.T[::-1], np.uint8(70), np.uint8(255)).repeat(4, 0).repeat(4, 1)
         return np.stack([image] * 3, axis=-1)
 
-    def _observe(self) -> Observation:
+    def _look(self) -> tuple[Observation, dict[str, Any]]:
+        """The observation of the state, and what is told besides."""
         references, memory, scalars, mask = observations.make_room()
         game = self.game
         observations.observe(game.P, game.Q, game.S, game.F, references, memory, scalars, mask)
-        return {"references": references, "memory": memory, "scalars": scalars, "action_mask": mask}
-
-    def _info(self, observation: Observation) -> dict[str, Any]:
-        game = self.game
-        info = {"action_mask": observation["action_mask"].copy(), "time": game.time, "position": game.position}
+        info: dict[str, Any] = {"action_mask": mask.copy(), "time": game.time, "position": game.position}
         if game.done:
             info["speedup"] = game.all_slow_time / game.time
-        return info
+        return {"references": references, "memory": memory, "scalars": scalars, "action_mask": mask}, info

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from .layouts import Copy, Layout, Residency
     from .program import MemoryProgram
 
+    Uses = Sequence[Sequence[int]]  # the instructions that refer to each buffer
+    Stays = dict[int, list[Residency]]  # by buffer
+    Served = dict[tuple[int, int], int]  # by instruction and buffer: 1 where it lies, 2 by a copy
+    Windows = dict[tuple[int, int], tuple[int, int, float]]  # of copies, by buffer and use: first, last, seconds
+    Late = tuple[float, tuple[int, ...]]  # seconds, and the uses that wait
+
 _CLOSE = 1e-9  # relative, of sums of seconds
 
 
@@ -103,11 +109,9 @@ def _uses(program: MemoryProgram) -> list[list[int]]:
     return uses
 
 
-def _stays(
-    program: MemoryProgram, residencies: Iterable[Residency], uses: Sequence[Sequence[int]]
-) -> dict[int, list[Residency]]:
+def _stays(program: MemoryProgram, residencies: Iterable[Residency], uses: Uses) -> Stays:
     """Residencies by buffer in the order of time, each one sensible on its own."""
-    stays: dict[int, list[Residency]] = {}
+    stays: Stays = {}
     for r in residencies:
         if not 0 <= r.buffer < len(program.buffers):
             raise InvalidLayout(f"{r} is of no buffer of the program, which has {len(program.buffers)}")
@@ -130,38 +134,29 @@ def _stays(
     return stays
 
 
-def _check_addresses(
-    program: MemoryProgram, hardware: Hardware, stays: dict[int, list[Residency]], uses: Sequence[Sequence[int]]
-) -> None:
+def _check_addresses(program: MemoryProgram, hardware: Hardware, stays: Stays, uses: Uses) -> None:
     """A sweep over time: at no instruction do two residencies share a byte, except in place within an alias group."""
-    every = sorted((r for found in stays.values() for r in found), key=lambda r: r.start)
     group = {b: g for g, members in enumerate(program.aliases) for b in members}
     alive: list[Residency] = []
-    for r in every:
+    for r in sorted((r for found in stays.values() for r in found), key=lambda r: r.start):
         if r.offset < 0 or r.offset + r.size > hardware.capacity:
             raise InvalidLayout(f"{r} does not fit into {hardware.capacity} bytes")
         alive = [other for other in alive if other.end >= r.start]
         for other in alive:
             apart = other.offset + other.size <= r.offset or r.offset + r.size <= other.offset
-            if apart or _in_place(r, other, group, uses, program) or _in_place(other, r, group, uses, program):
-                continue
-            raise InvalidLayout(f"{r} and {other} overlap")
+            if not (apart or _in_place(r, other, group, uses, program) or _in_place(other, r, group, uses, program)):
+                raise InvalidLayout(f"{r} and {other} overlap")
         alive.append(r)
 
 
-def _in_place(
-    defined: Residency, ended: Residency, group: dict[int, int], uses: Sequence[Sequence[int]], program: MemoryProgram
-) -> bool:
+def _in_place(defined: Residency, ended: Residency, group: dict[int, int], uses: Uses, program: MemoryProgram) -> bool:
     """Whether the one is defined by the instruction that is the last of the other, of the same group."""
     b = defined.buffer
-    if b not in group or group[b] != group.get(ended.buffer) or program.buffers[b].param:
-        return False
-    return defined.start == uses[b][0] == ended.end
+    together = b in group and group[b] == group.get(ended.buffer) and not program.buffers[b].param
+    return together and defined.start == uses[b][0] == ended.end
 
 
-def _actions(
-    program: MemoryProgram, stays: dict[int, list[Residency]], uses: Sequence[Sequence[int]]
-) -> dict[tuple[int, int], int]:
+def _actions(program: MemoryProgram, stays: Stays, uses: Uses) -> Served:
     """Of every use that is served fast, 1 where the buffer lies there or is placed, 2 where it is copied."""
     actions = {}
     for b, found in stays.items():
@@ -174,7 +169,7 @@ def _actions(
     return actions
 
 
-def _check_actions(program: MemoryProgram, layout: Layout, actions: dict[tuple[int, int], int]) -> None:
+def _check_actions(program: MemoryProgram, layout: Layout, actions: Served) -> None:
     if layout.actions is None:
         return
     refs = [(i, b) for i, x in enumerate(program.instructions) for b in (*x.outputs, *x.inputs)]
@@ -185,7 +180,7 @@ def _check_actions(program: MemoryProgram, layout: Layout, actions: dict[tuple[i
         raise InvalidLayout(f"the layout's actions do not fit its residencies, first at reference {k}")
 
 
-def _check_aliases(program: MemoryProgram, stays: dict[int, list[Residency]], uses: Sequence[Sequence[int]]) -> None:
+def _check_aliases(program: MemoryProgram, stays: Stays, uses: Uses) -> None:
     """Members of a group are placed at their first use together or not at all, and at one address."""
     for members in program.aliases:
         first: dict[int, int | None] = {}
@@ -197,7 +192,7 @@ def _check_aliases(program: MemoryProgram, stays: dict[int, list[Residency]], us
             raise InvalidLayout(f"members of the alias group {members} differ in side or address: {first}")
 
 
-def _seconds(program: MemoryProgram, hardware: Hardware, actions: dict[tuple[int, int], int]) -> list[float]:
+def _seconds(program: MemoryProgram, hardware: Hardware, actions: Served) -> list[float]:
     """Seconds of each instruction."""
     readers: dict[int, list[int]] = {}
     for i, instruction in enumerate(program.instructions):
@@ -216,9 +211,7 @@ def _seconds(program: MemoryProgram, hardware: Hardware, actions: dict[tuple[int
     return seconds
 
 
-def _windows(
-    hardware: Hardware, stays: dict[int, list[Residency]], uses: Sequence[Sequence[int]]
-) -> dict[tuple[int, int], tuple[int, int, float]]:
+def _windows(hardware: Hardware, stays: Stays, uses: Uses) -> Windows:
     """For each copy, by buffer and use: first and last instruction behind which it may be hidden, and its seconds."""
     windows = {}
     for b, found in stays.items():
@@ -229,13 +222,10 @@ def _windows(
     return windows
 
 
-def _by_deadline(
-    windows: dict[tuple[int, int], tuple[int, int, float]], seconds: Sequence[float]
-) -> tuple[float, tuple[int, ...]]:
+def _by_deadline(windows: Windows, seconds: Sequence[float]) -> Late:
     """Seconds of copies that find no place, and the uses they are for, by earliest deadline first."""
     left = {key: need for key, (_, _, need) in windows.items()}
-    for j, there in enumerate(seconds):
-        room = there
+    for j, room in enumerate(seconds):
         for key in sorted((k for k, (a, z, _) in windows.items() if a <= j <= z), key=lambda k: windows[k][1]):
             taken = min(room, left[key])
             left[key] -= taken
@@ -253,9 +243,7 @@ def _taken(copies: Iterable[Copy], seconds: Sequence[float]) -> list[float]:
     return taken
 
 
-def _check_copies(
-    copies: Sequence[Copy], windows: dict[tuple[int, int], tuple[int, int, float]], seconds: Sequence[float]
-) -> None:
+def _check_copies(copies: Sequence[Copy], windows: Windows, seconds: Sequence[float]) -> None:
     """Each copy is complete within its window, and together they take no more than the instructions have."""
     open_copies = dict(windows)
     for copy in copies:
@@ -274,7 +262,7 @@ def _check_copies(
             raise InvalidLayout(f"copies take {part!r} seconds behind instruction {j}, which has {whole!r}")
 
 
-def _sticking_out(copies: Sequence[Copy], seconds: Sequence[float]) -> tuple[float, tuple[int, ...]]:
+def _sticking_out(copies: Sequence[Copy], seconds: Sequence[float]) -> Late:
     """Seconds of copies beyond the instructions that hide them, and the uses that wait."""
     over = {j: part - seconds[j] for j, part in enumerate(_taken(copies, seconds)) if part > seconds[j] * (1 + _CLOSE)}
     late = sorted({copy.instruction for copy in copies if any(j in over for j in copy.seconds)})

@@ -118,20 +118,13 @@ def relax(
     if effort is not None:
         check_number("effort", effort, low=0, low_open=True)
     check_int("workers", workers, low=1)
-    try:
-        from ortools.sat.python import cp_model
-    except ImportError:
-        raise OptimandError("method 'cp-sat' needs OR-tools: python -m pip install ortools") from None
+    cp_model, solver = or_tools(seconds, workers, seed)
     model = _Model(program, hardware, cp_model.CpModel())
-    solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = min(seconds, 1e9)
     if effort is not None:
         solver.parameters.max_deterministic_time = effort
-    solver.parameters.num_workers = workers
-    solver.parameters.random_seed = seed % 2**31
     strings: list[NDArray[np.bool_]] = []
 
-    class Collect(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
+    class Collect(cp_model.CpSolverSolutionCallback):  # type: ignore[misc, name-defined]
         def on_solution_callback(self) -> None:
             strings.append(np.array([bool(self.value(x)) for x in model.fast]))
 
@@ -146,6 +139,19 @@ def relax(
         status == cp_model.OPTIMAL,
         tuple(strings),
     )
+
+
+def or_tools(seconds: float, workers: int, seed: int) -> tuple[Any, Any]:
+    """The module of CP-SAT and a solver with these limits; OptimandError where OR-tools is missing."""
+    try:
+        from ortools.sat.python import cp_model
+    except ImportError:
+        raise OptimandError("method 'cp-sat' needs OR-tools: python -m pip install ortools") from None
+    solver = cp_model.CpSolver()
+    solver.parameters.max_time_in_seconds = min(seconds, 1e9)
+    solver.parameters.num_workers = workers
+    solver.parameters.random_seed = seed % 2**31
+    return cp_model, solver
 
 
 class _Model:
@@ -270,10 +276,10 @@ class _Model:
 
     def _written(self, k: int, b: int) -> Any:
         """Whether a fast output is written to slow memory as well."""
-        later = [x for x in np.flatnonzero(self.program.ref_buffer == b).tolist() if x != k]
         if self.program.buffers[b].live_out:
             return self.fast[k]
         written = self.model.new_bool_var(f"written {k}")
-        for x in later:
-            self.model.add(written >= self.fast[k] - self.kept[x])
+        for x in np.flatnonzero(self.program.ref_buffer == b).tolist():
+            if x != k:
+                self.model.add(written >= self.fast[k] - self.kept[x])
         return written

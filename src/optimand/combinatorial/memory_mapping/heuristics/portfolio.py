@@ -22,12 +22,7 @@ BASELINES: dict[str, dict[str, Any]] = {
 }
 
 
-def solve(
-    game: Game,
-    rng: Any,
-    *,
-    agent: Callable[..., Iterator[None]] | None = None,
-) -> Iterator[None]:
+def solve(game: Game, rng: Any, *, agent: Callable[..., Iterator[None]] | None = None) -> Iterator[None]:
     """Play the baselines, then evolve from the best trajectory, XLA's and greedy's, in turn.
 
     The game keeps the best, so with the same seed and enough moves for the baselines (about 700 episodes) the result is

@@ -156,15 +156,7 @@ class Plan:
         program, size = self.program, self.program.buffers[b].size
         references = self.references[b]
         start, end = (int(program.ref_instruction[k]) for k in (references[0], references[-1]))
-        low = self.lowest_free(start, end, size)
-        if low < 0:
-            return False
-        self.fast[references] = self.kept[references] = True
-        if not self._accept({int(program.ref_instruction[k]) for k in references}):
-            self.fast[references] = self.kept[references] = False
-            return False
-        self.taken.append((start, end, low, low + size))
-        return True
+        return self._place(references, start, end, size, kept=True)
 
     def prefetch(self, k: int) -> bool:
         """Copy a buffer for one use, if the copy can be hidden, there is room, and the time falls."""
@@ -184,26 +176,25 @@ class Plan:
                     break
         else:
             return False
-        start = min(parts)
-        low = self.lowest_free(start, i, size)
-        if low < 0:
+        if not self._place([k], min(parts), i, size, kept=False):
             return False
-        self.fast[k] = True
-        if not self._accept({i}):
-            self.fast[k] = False
-            return False
-        self.taken.append((start, i, low, low + size))
         for j, seconds in parts.items():
             self.copied[j] += seconds
         return True
 
-    def _accept(self, instructions: set[int]) -> bool:
-        """Bring times up to date; undone, and False, unless the total falls."""
-        before, old = self.total, {i: self.times[i] for i in instructions}
-        for i in instructions:
-            self.times[i] = self.time_of(i)
+    def _place(self, references: list[int], start: int, end: int, size: int, *, kept: bool) -> bool:
+        """Serve references of a buffer fast, ``kept`` where it lies; undone, and False, unless the total falls."""
+        low = self.lowest_free(start, end, size)
+        if low < 0:
+            return False
+        self.fast[references], self.kept[references] = True, kept
+        before, old = self.total, {int(self.program.ref_instruction[k]): 0.0 for k in references}
+        for i in old:
+            old[i], self.times[i] = self.times[i], self.time_of(i)
         if self.total < before * (1 - _TOLERANCE):
+            self.taken.append((start, end, low, low + size))
             return True
+        self.fast[references] = self.kept[references] = False
         for i, seconds in old.items():
             self.times[i] = seconds
         return False

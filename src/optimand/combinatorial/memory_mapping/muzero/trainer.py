@@ -21,6 +21,9 @@ from .search.board import make_board
 from .selfplay import Play, Player
 from .settings import Settings
 
+# Attributes that a state holds as they are.
+_KEPT = ("seed", "turn", "begun", "waiting", "searched", "playing")
+
 
 @dataclass(frozen=True)
 class Round:
@@ -171,18 +174,13 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """All that a continuation needs; it can be pickled or given to ``torch.save``."""
         return {
+            **{name: copy.deepcopy(getattr(self, name)) for name in _KEPT},
             "settings": asdict(self.settings),
-            "seed": self.seed,
-            "turn": self.turn,
-            "begun": self.begun,
-            "waiting": copy.deepcopy(self.waiting),
-            "searched": self.searched,
             "rng": copy.deepcopy(self.rng.bit_generator.state),
             "guide": self.board.guide.copy(),
             "best": copy.deepcopy(self.best),
             "replay": self.replay.state_dict(),
             "learner": copy.deepcopy(self.learner.state_dict()) if self.learner else None,
-            "playing": copy.deepcopy(self.playing),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -196,9 +194,8 @@ class Trainer:
         if different or len(state["best"]) != len(self.best):
             what = ", ".join(different) or "the number of games"
             raise OptimandError(f"the state is of a trainer with other settings: {what}")
-        self.seed, self.turn, self.begun = state["seed"], state["turn"], state["begun"]
-        self.searched, self.waiting = state["searched"], copy.deepcopy(state.get("waiting"))
-        self.playing, self._packed = copy.deepcopy(state["playing"]), None
+        vars(self).update({name: copy.deepcopy(state.get(name)) for name in _KEPT})
+        self._packed = None
         self.rng.bit_generator.state = copy.deepcopy(state["rng"])
         self.board.guide[:] = state["guide"]
         self.replay.load_state_dict(state["replay"])

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from optimand.core.validation import OptimandError, check_choice, check_int, check_number
+from optimand.core.validation import check_choice, check_int, check_number
 
 from .intervals import Intervals, as_intervals
 from .kernels import place, search_orders
@@ -215,15 +215,13 @@ class _Local:
 
     def __call__(self, share: float) -> bool:
         run, count = self.run, len(self.order)
-        spent = 0
-        while spent < share and not run.over:
-            tries = 200
+        tries, before = 200, run.placements
+        while run.placements - before < share and not run.over:
             offsets = np.zeros(count, np.int64)
             seed = int(self.seeds.integers(2**31))
             height, _ = search_orders(self.order, run.lower, run.upper, run.size, run.bound, tries, seed, 0.0, offsets)
             run.keep(offsets, height)
-            spent += tries * max(1, count // 2)  # a decode starts at the place that changed
-            run.placements += tries * max(1, count // 2)
+            run.placements += tries * max(1, count // 2)  # a decode starts at the place that changed
         return False
 
 
@@ -241,18 +239,15 @@ class _Skyline:
 
     def __call__(self, share: float) -> bool:
         run = self.run
-        spent, count = 0, len(run.intervals)
-        while spent < share and not run.over:
-            gap = run.height - run.goal
-            target = min(run.height - 1, run.goal + int(gap * self.part))
+        before, count = run.placements, len(run.intervals)
+        while run.placements - before < share and not run.over:
+            target = min(run.height - 1, run.goal + int((run.height - run.goal) * self.part))
             offsets = np.zeros(count, np.int64)
             nodes = count + (2000 if self.restarts % 2 else 300)
             status, used = search_skyline(
                 self.rank, self.first, self.last, run.size, self.load, target, nodes, self.weight, offsets
             )
-            used = max(1, used)
-            run.placements += used
-            spent += used
+            run.placements += max(1, used)
             if status == FOUND:
                 run.keep(offsets, int((offsets + run.size).max()))
                 self.part = max(0.25, self.part - 0.1)
@@ -284,10 +279,9 @@ def _pack_cp_sat(
     Returns:
         The offsets, None where none were found, and a proven lower bound of the height.
     """
-    try:
-        from ortools.sat.python import cp_model
-    except ImportError:
-        raise OptimandError("method 'cp-sat' needs OR-tools: python -m pip install ortools") from None
+    from ..heuristics.cp_sat import or_tools
+
+    cp_model, solver = or_tools(seconds, workers, seed)
     bound = intervals.load_bound()
     unit = int(np.gcd.reduce(intervals.size))  # some lowest packing has offsets that are multiples of it
     sizes = (intervals.size // unit).tolist()
@@ -308,10 +302,6 @@ def _pack_cp_sat(
     model.add_cumulative(across, sizes, height)
     if capacity is None:
         model.minimize(height)
-    solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = min(seconds, 1e9)
-    solver.parameters.num_workers = workers
-    solver.parameters.random_seed = seed % 2**31
     status = solver.solve(model)
     if status == cp_model.INFEASIBLE:
         return None, unit * (ceiling + 1) if capacity is not None else bound
@@ -325,7 +315,7 @@ def _result(run: _Run, capacity: int | None, proven: int | None = None) -> Optim
     """The result; ``proven`` is a bound that a search or the solver proved."""
     bound = max(run.bound, 0 if proven is None else proven)
     found = len(run.best) == len(run.intervals)
-    height = run.height if found and len(run.intervals) else (0 if not len(run.intervals) else None)
+    height = 0 if not len(run.intervals) else run.height if found else None
     success = height is not None and (capacity is None or height <= capacity)
     if success:
         status = "optimal" if height == bound else "feasible"

@@ -66,11 +66,8 @@ def _operation(number: int, name: str, rest: str, root: bool) -> Operation:
         raise OptimandError(f"line {number} of the module is no operation: {rest.strip()[:80]!r}")
     inside, attributes = _brackets(after[call.end() :])
     opcode = call.group(1)
-    operands = (
-        ()
-        if opcode in ("constant", "parameter")
-        else tuple(_last_word(part) for part in _top_level(inside) if part.strip())
-    )
+    parts = [] if opcode in ("constant", "parameter") else _top_level(inside)
+    operands = tuple(_last_word(part) for part in parts if part.strip())
     shapes = tuple(
         (m["kind"], tuple(int(d.strip("<=")) for d in m["dims"].split(",") if d)) for m in _ARRAY.finditer(shape)
     )

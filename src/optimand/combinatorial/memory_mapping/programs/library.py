@@ -34,37 +34,28 @@ class Recording:
     capacities: tuple[int, ...]
 
 
+TORCH, JAX = "torch.export", "scheduled HLO of JAX on a CPU"
 RECORDED: dict[str, Recording] = {
     "tiny": Recording("five instructions, seven buffers; small enough to enumerate", "by hand", (4, 6, 8, 12, 16)),
     "transformer": Recording(
         "nn.TransformerEncoder, 2 layers, d 256, 4 heads, ff 1024, input 4 x 128 x 256",
-        "torch.export",
+        TORCH,
         (MIB, 2 * MIB, 4 * MIB, 8 * MIB),
     ),
     "mlp": Recording(
-        "six linear layers with residuals and layer norms, width 512, batch 256",
-        "torch.export",
-        (MIB // 2, MIB, 2 * MIB),
+        "six linear layers with residuals and layer norms, width 512, batch 256", TORCH, (MIB // 2, MIB, 2 * MIB)
     ),
     "convnet": Recording(
-        "residual convolutional net, 16 to 64 channels, 8 images of 32 x 32", "torch.export", (MIB // 4, MIB // 2, MIB)
+        "residual convolutional net, 16 to 64 channels, 8 images of 32 x 32", TORCH, (MIB // 4, MIB // 2, MIB)
     ),
     "attention": Recording(
-        "one attention block with gated feed-forward, d 192, 6 heads, 2 x 192 tokens",
-        "torch.export",
-        (MIB // 2, MIB, 2 * MIB),
+        "one attention block with gated feed-forward, d 192, 6 heads, 2 x 192 tokens", TORCH, (MIB // 2, MIB, 2 * MIB)
     ),
-    "lstm": Recording("nn.LSTMCell, hidden 256, 12 steps of batch 64", "torch.export", (MIB // 4, MIB, 2 * MIB)),
+    "lstm": Recording("nn.LSTMCell, hidden 256, 12 steps of batch 64", TORCH, (MIB // 4, MIB, 2 * MIB)),
     "jax-mlp-training": Recording(
-        "a step of gradient descent on a network of four layers, width 384, batch 256",
-        "scheduled HLO of JAX on a CPU",
-        (MIB // 2, MIB, 2 * MIB),
+        "a step of gradient descent on a network of four layers, width 384, batch 256", JAX, (MIB // 2, MIB, 2 * MIB)
     ),
-    "jax-attention": Recording(
-        "two attention blocks, d 128, 4 heads, 2 x 128 tokens",
-        "scheduled HLO of JAX on a CPU",
-        (MIB // 4, MIB // 2, MIB),
-    ),
+    "jax-attention": Recording("two attention blocks, d 128, 4 heads, 2 x 128 tokens", JAX, (MIB // 4, MIB // 2, MIB)),
 }
 
 

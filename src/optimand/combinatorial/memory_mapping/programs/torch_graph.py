@@ -24,18 +24,8 @@ if TYPE_CHECKING:
 VIEWS = frozenset(
     (
         *("view", "permute", "expand", "unsqueeze", "squeeze", "select", "slice", "transpose", "t", "alias", "detach"),
-        *("_unsafe_view", "getitem", "reshape", "_reshape_alias", "view_as", "narrow", "diagonal", "unfold"),
-        *(
-            "split",
-            "split_with_sizes",
-            "chunk",
-            "unbind",
-            "as_strided",
-            "unflatten",
-            "movedim",
-            "swapaxes",
-            "expand_as",
-        ),
+        *("_unsafe_view", "getitem", "reshape", "_reshape_alias", "view_as", "narrow", "diagonal", "unfold", "chunk"),
+        *("split", "split_with_sizes", "unbind", "as_strided", "unflatten", "movedim", "swapaxes", "expand_as"),
     )
 )
 # Results that depend on the shape of their argument alone, which is not read.
@@ -120,9 +110,7 @@ def from_torch_export(
 def _operator(node: Any) -> str:
     """The operator's name without namespace and overload: ``squeeze`` for ``aten.squeeze.dims``."""
     schema = getattr(node.target, "_schema", None)
-    return (
-        str(schema.name).split("::")[-1] if schema is not None else str(getattr(node.target, "__name__", node.target))
-    )
+    return str(getattr(node.target, "__name__", node.target) if schema is None else schema.name).split("::")[-1]
 
 
 def _is_contiguous(node: Any) -> bool:
@@ -167,6 +155,6 @@ def _flops(node: Any, operator: str) -> float:
         per_output = math.prod(weight[1:])
         transposed = operator == "convolution" and len(node.args) > 6 and bool(node.args[6])
         return 2.0 * per_output * (math.prod(image) if transposed else math.prod(_shape(node)))
-    if operator in ("linear",):
+    if operator == "linear":
         return 2.0 * math.prod(_shape(node.args[0])) * _shape(node.args[1])[0]
     return 0.0

@@ -55,7 +55,7 @@ class BucketRun(Run):
     def __init__(self, shell: Guesses, guess: float, trials: int, growth: float) -> None:
         super().__init__(shell, guess)
         self.trials, self.growth = trials, growth
-        self.highest = math.floor(math.log(2 * self.k) / shell.log + 1e-9) + 1
+        self.highest = math.floor(math.log(2 * self.k) / self.log + 1e-9) + 1
         self.levels = [Level(self.oracle.empty, 0, 0.0, {})]
 
     def insert(self, i: int, single: float) -> None:
@@ -128,15 +128,10 @@ class BucketRun(Run):
                 joined[i] = g
         return given, joined
 
-    def qualified(self, given: Any, ids: list[int]) -> dict[int, float]:
-        """Those whose gain is at least tau, by one vectorised evaluation."""
-        gains = self.oracle.gains(given, ids)
-        return {i: g for i, g in zip(ids, gains, strict=True) if g >= self.tau}
-
     def choose_bucket(self, pool: dict[int, float]) -> tuple[list[int], float]:
         """The elements of the bucket to sample (the higher one on ties) and the least gain that it stands for."""
         buckets: dict[int, list[int]] = {}
-        log = self.shell.log
+        log = self.log
         for i, g in pool.items():
             # a gain of exactly tau (1+eps)^b falls into bucket b in spite of rounding
             b = min(max(math.floor(math.log(g / self.tau) / log + 1e-12), 0), self.highest)
@@ -176,7 +171,7 @@ class BucketRun(Run):
             hits += self.oracle.gain(given, bucket[order[-1]]) >= theta
         return hits >= need
 
-    def members(self) -> list[int]:
+    def solution(self) -> list[int]:
         return [i for level in self.levels for i in level.sample if i in level.pool]
 
     def known_value(self) -> float | None:

@@ -74,12 +74,13 @@ class LattanziRun(Run):
             self.given[at], self.picked[at] = 0.0, 0
         self.stale = self.last + 1 if self.stale >= first else self.stale
         lower = [i for chosen in self.chosen[:first] for i in chosen]
-        known = lower or self.literal
         gains = [g for chosen in self.chosen[:first] for g in chosen.values()]
         whole = sum(self.picked[:first]) == len(lower)
         state = self.oracle.grown(self.oracle.empty, lower, gains if whole else None)
-        found = self.oracle.gains(state, ids) if known else [self.shell.singles[i] for i in ids]
-        left = {i: g for i, g in zip(ids, found, strict=True) if g >= self.tau}
+        if lower or self.literal:
+            left = self.qualified(state, ids)
+        else:
+            left = {i: self.singles[i] for i in ids if self.singles[i] >= self.tau}
         for at in range(first, self.last + 1):
             self.pools[at] = dict.fromkeys(left)
             while self.count < self.k and len(left) >= 2 ** (self.last - at):
@@ -91,9 +92,7 @@ class LattanziRun(Run):
                 self.picked[at] += 1
                 self.count += 1
                 if self.count < self.k:
-                    ids = list(left)
-                    found = self.oracle.gains(state, ids)
-                    left = {i: g for i, g in zip(ids, found, strict=True) if g >= self.tau}
+                    left = self.qualified(state, list(left))
 
     def discard(self, i: int) -> int | None:
         for at in range(self.last + 1):
@@ -107,7 +106,7 @@ class LattanziRun(Run):
                 return self.stale
         return None
 
-    def delete(self, i: int) -> None:
+    def delete(self, i: int, single: float) -> None:
         at = self.discard(i)
         if at is not None and self.value() < (1 - self.slack) * self.guess / 2:
             self.construct(at)
@@ -117,7 +116,7 @@ class LattanziRun(Run):
         self.buffers[0] = dict.fromkeys(ids)
         self.construct(0)
 
-    def members(self) -> list[int]:
+    def solution(self) -> list[int]:
         return [i for chosen in self.chosen for i in chosen]
 
     def known_value(self) -> float | None:

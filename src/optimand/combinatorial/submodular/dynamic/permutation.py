@@ -75,8 +75,7 @@ class PermutationRun(Run):
         self.cut(at)
         self.choose(i, gain)
         if self.literal:
-            found = self.oracle.gains(self.states[-1], list(rest))
-            rest = {u: rest[u] for u, g in zip(list(rest), found, strict=True) if g >= self.tau}
+            rest = {u: rest[u] for u in self.qualified(self.states[-1], list(rest))}
         self.fill(at + 1, rest)
 
     def cut(self, at: int) -> None:
@@ -130,7 +129,7 @@ class PermutationRun(Run):
         self.pools = [dict(zip(ids, singles, strict=True))]
         self.construct(0)
 
-    def members(self) -> list[int]:
+    def solution(self) -> list[int]:
         return list(self.chosen)
 
     def known_value(self) -> float | None:

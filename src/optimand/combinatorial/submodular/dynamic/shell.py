@@ -31,8 +31,8 @@ SPARE = 1  # runs that stay awake below the lowest that may be the right one
 _MISSED_SHARE = 0.5  # of a run's elements: beyond this it is built again
 
 
-class Run:
-    """One guess: chooses live elements whose gain is at least ``tau``.
+class Run(Engine):
+    """The engine of one guess: chooses live elements whose gain is at least ``tau``.
 
     Attributes:
         guess: OPT_p.
@@ -40,17 +40,14 @@ class Run:
     """
 
     def __init__(self, shell: Guesses, guess: float) -> None:
-        self.shell, self.oracle, self.rng = shell, shell.oracle, shell.rng
-        self.k, self.eps, self.literal = shell.k, shell.eps, shell.literal
+        super().__init__(shell.oracle, shell.k, shell.eps, shell.rng, shell.singles)
+        self.log, self.literal = shell.log, shell.literal
         self.guess, self.tau = guess, guess / (2 * shell.k)
         self.missed: dict[int, bool] = {}  # while asleep: id -> whether it came (or left)
         self.awake = True
         self._value: float | None = 0.0
 
-    def insert(self, i: int, single: float) -> None:
-        raise NotImplementedError
-
-    def delete(self, i: int) -> None:
+    def delete(self, i: int, single: float) -> None:
         at = self.discard(i)
         if at is not None:
             self.construct(at)
@@ -67,12 +64,13 @@ class Run:
         """Start from these elements."""
         raise NotImplementedError
 
-    def members(self) -> list[int]:
-        """The chosen elements that are live."""
-        raise NotImplementedError
+    def qualified(self, given: Any, ids: list[int]) -> dict[int, float]:
+        """Those whose gain is at least tau, by one vectorised evaluation."""
+        gains = self.oracle.gains(given, ids)
+        return {i: g for i, g in zip(ids, gains, strict=True) if g >= self.tau}
 
     def known_value(self) -> float | None:
-        """The value of ``members`` if it follows from gains already asked for."""
+        """The value of the solution if it follows from gains already asked for."""
         return None
 
     def proves(self) -> bool:
@@ -84,21 +82,15 @@ class Run:
         raise NotImplementedError
 
     def value(self) -> float:
-        """f of ``members``, asked for only if they changed."""
+        """f of the solution, asked for only if it changed."""
         if self._value is None:
             known = self.known_value()
-            self._value = self.oracle.value(self.members()) if known is None else known
+            self._value = self.oracle.value(self.solution()) if known is None else known
         return self._value
 
     def changed(self) -> None:
-        """The members changed."""
+        """The solution changed."""
         self._value = None
-
-    def state(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def load(self, state: dict[str, Any]) -> None:
-        raise NotImplementedError
 
 
 class Guesses(Engine):
@@ -113,11 +105,7 @@ class Guesses(Engine):
     """
 
     def __init__(
-        self,
-        *args: Any,
-        make: Callable[[Guesses, float], Run],
-        literal: bool = False,
-        fixed: float | None = None,
+        self, *args: Any, make: Callable[[Guesses, float], Run], literal: bool = False, fixed: float | None = None
     ) -> None:
         super().__init__(*args)
         self.make, self.literal, self.fixed = make, literal, fixed
@@ -171,7 +159,7 @@ class Guesses(Engine):
             if run is None:
                 continue
             if run.awake:
-                run.delete(i)
+                run.delete(i, single)
                 if not run.size() and self.fixed is None:
                     del self.runs[p]
             elif run.missed.pop(i, False):
@@ -236,7 +224,7 @@ class Guesses(Engine):
 
     def solution(self) -> list[int]:
         run = self.best()
-        return [] if run is None else run.members()
+        return [] if run is None else run.solution()
 
     def stats(self) -> dict[str, Any]:
         return {"runs": len(self.runs), "awake": sum(run.awake for run in self.runs.values())}

@@ -134,9 +134,7 @@ class DynamicSubmodular:
             ValueError: it is live already, or its gain is NaN, infinite or negative.
         """
         begin, calls = time.perf_counter(), self._oracle.calls
-        i = self.f.index(element)
-        if i in self._singles:
-            raise ValueError(f"element to insert must not be live, got {element!r:.80}, which is")
+        i = self._id(element, comes=True)
         self._enter(i, self._oracle.gain(self._oracle.empty, i))
         self._note(begin, calls)
 
@@ -149,10 +147,7 @@ class DynamicSubmodular:
         """
         begin, calls = time.perf_counter(), self._oracle.calls
         hash(element)
-        i = self.f.index(element)
-        if i not in self._singles:
-            raise KeyError(f"element to delete must be live, got {element!r:.80}, which is not")
-        self._leave(i)
+        self._leave(self._id(element, comes=False))
         self._note(begin, calls)
 
     def update(self, operations: Iterable[tuple[str, Hashable]]) -> None:
@@ -173,11 +168,7 @@ class DynamicSubmodular:
             except (TypeError, ValueError):
                 raise TypeError(f"an operation must be a pair such as ('+', element), got {operation!r:.80}") from None
             comes = check_choice("the sign of an operation", sign, ("+", "-")) == "+"
-            i = self.f.index(element)
-            if live.get(i, i in self._singles) is comes:
-                if comes:
-                    raise ValueError(f"element to insert must not be live, got {element!r:.80}, which is")
-                raise KeyError(f"element to delete must be live, got {element!r:.80}, which is not")
+            i = self._id(element, comes, live)
             live[i] = comes
             plan.append((comes, i))
         begin, calls = time.perf_counter(), self._oracle.calls
@@ -192,14 +183,22 @@ class DynamicSubmodular:
                 self._leave(i)
             self._note(begin, calls)
 
+    def _id(self, element: Hashable, comes: bool, changed: dict[int, bool] | None = None) -> int:
+        """The id of an element that may come, or go, where ids in ``changed`` are live or not."""
+        i: int = self.f.index(element)
+        if (changed or {}).get(i, i in self._singles) is not comes:
+            return i
+        if comes:
+            raise ValueError(f"element to insert must not be live, got {element!r:.80}, which is")
+        raise KeyError(f"element to delete must be live, got {element!r:.80}, which is not")
+
     def _enter(self, i: int, single: float) -> None:
         self._singles[i] = single
         self._top = max(self._top, i)
         self._engine.insert(i, single)
 
     def _leave(self, i: int) -> None:
-        single = self._singles.pop(i)
-        self._engine.delete(i, single)
+        self._engine.delete(i, self._singles.pop(i))
 
     def _note(self, begin: float, calls: int) -> None:
         self._updates += 1
@@ -266,13 +265,11 @@ class DynamicSubmodular:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that what follows depends on, as plain data (JSON if the elements are)."""
-        if self.f.n is None:  # ids are given in order of first sight: all elements, so that they can be given again
-            names = [[i, self.f.element(i)] for i in range(self._top + 1)]
-        else:
-            names = [[i, self.f.element(i)] for i in self._singles]
+        # An open ground set gives ids in order of first sight: all elements, so that they can be given again.
+        named = range(self._top + 1) if self.f.n is None else self._singles
         return {
             **self._settings(),
-            "names": names,
+            "names": [[i, self.f.element(i)] for i in named],
             "live": [[i, single] for i, single in self._singles.items()],
             "top": self._top,
             "oracle_calls": self._oracle.calls,

@@ -32,9 +32,7 @@ def lazy_greedy(f: Objective, ids: Any, k: int, singletons: Any = None) -> tuple
         >>> chosen.tolist(), gains.tolist(), calls
         ([0, 2], [3.0, 1.0], 5)
     """
-    ids = np.ascontiguousarray(ids, dtype=np.int64)
-    check_ids(f, ids)
-    before = f.nfev
+    ids, before = check_ids(f, ids), f.nfev
     bounds = f.gains(f.start(), ids) if singletons is None else np.array(singletons, dtype=np.float64)
     check_gains(f, ids, bounds)
     positions, gains, _ = lazy_from(f, [], [], ids, bounds, np.ones(len(ids), dtype=bool), min(k, len(ids)))
@@ -70,16 +68,17 @@ def lazy_from(
     return positions, gains, tuple(asked)
 
 
-def check_ids(f: Objective, ids: Ids) -> None:
-    """IndexError unless all are ids of the ground set: compiled loops do not look."""
-    if f.n is not None and len(ids) and (ids.min() < 0 or ids.max() >= f.n):
-        raise IndexError(f"ids must be in [0, {f.n - 1}], got {ids.min()} to {ids.max()}")
+def check_ids(f: Objective, ids: Any) -> Ids:
+    """``ids`` as an array; IndexError unless all are of the ground set: compiled loops do not look."""
+    found = np.ascontiguousarray(ids, dtype=np.int64)
+    if f.n is not None and len(found) and (found.min() < 0 or found.max() >= f.n):
+        raise IndexError(f"ids must be in [0, {f.n - 1}], got {found.min()} to {found.max()}")
+    return found
 
 
 def check_gains(f: Objective, ids: Ids, gains: Floats) -> None:
     """ValueError for the first gain that is not finite, or negative where the objective is monotone."""
-    bad = np.flatnonzero(~(gains >= 0.0) | np.isinf(gains))
-    for at in bad:
+    for at in np.flatnonzero(~(gains >= 0.0) | np.isinf(gains)):
         f.check_gain(int(ids[at]), float(gains[at]))
 
 
@@ -114,9 +113,7 @@ def naive_greedy(f: Objective, ids: Any, k: int) -> tuple[Ids, Floats, int]:
 
     Args, returns: as :func:`lazy_greedy`.
     """
-    left = np.ascontiguousarray(ids, dtype=np.int64)
-    check_ids(f, left)
-    before, state = f.nfev, f.start()
+    left, before, state = check_ids(f, ids), f.nfev, f.start()
     gains: list[float] = []
     while len(left) and state.size < k:
         found = f.gains(state, left)

@@ -85,9 +85,7 @@ def as_objective(f: Any, ground: Iterable[Hashable] | None = None) -> Objective:
     raise TypeError(f"f must be an objective or a function of a tuple of elements, got {f!r:.60} ({type(f).__name__})")
 
 
-def run_method(
-    f: Objective, ids: Ids, k: int, method: str, eps: float, rng: np.random.Generator
-) -> tuple[Ids, Floats, int]:
+def run_method(f: Objective, ids: Ids, k: int, method: str, eps: float, rng: Any) -> tuple[Ids, Floats, int]:
     """Ids chosen by a method, their gains, and how many questions it asked."""
     if method == "lazy":
         return lazy_greedy(f, ids, k)

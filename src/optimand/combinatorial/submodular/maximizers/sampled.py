@@ -24,9 +24,7 @@ def stochastic_greedy(f: Objective, ids: Any, k: int, *, eps: float, rng: Any) -
 
     Args, returns: as :func:`~optimand.combinatorial.submodular.maximizers.lazy.lazy_greedy`; ``rng`` draws the samples.
     """
-    ids = np.array(ids, dtype=np.int64)
-    check_ids(f, ids)
-    before, state = f.nfev, f.start(k)
+    ids, before, state = check_ids(f, ids).copy(), f.nfev, f.start(k)
     k = min(k, len(ids))
     size = max(1, math.ceil(len(ids) / max(k, 1) * math.log(1 / eps)))
     gains: list[float] = []
@@ -62,9 +60,7 @@ def threshold_greedy(f: Objective, ids: Any, k: int, *, eps: float) -> tuple[Ids
 
     Args, returns: as :func:`~optimand.combinatorial.submodular.maximizers.lazy.lazy_greedy`.
     """
-    ids = np.ascontiguousarray(ids, dtype=np.int64)
-    check_ids(f, ids)
-    before, state = f.nfev, f.start(k)
+    ids, before, state = check_ids(f, ids), f.nfev, f.start(k)
     bounds = f.gains(state, ids)
     check_gains(f, ids, bounds)
     gains: list[float] = []
@@ -94,8 +90,7 @@ def exhaustive(f: Objective, ids: Any, k: int) -> tuple[Ids, Floats, int]:
 
     Args, returns: as :func:`~optimand.combinatorial.submodular.maximizers.lazy.lazy_greedy`.
     """
-    ids = np.ascontiguousarray(ids, dtype=np.int64)
-    check_ids(f, ids)
+    ids = check_ids(f, ids)
     k = min(k, len(ids))
     sizes = range(1, k + 1) if not f.monotone else (k,)
     count = sum(math.comb(len(ids), size) for size in sizes)

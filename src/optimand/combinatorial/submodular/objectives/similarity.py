@@ -34,9 +34,8 @@ def similarity(x: Any, metric: str = "squared", *, gamma: float | None = None) -
     """
     check_choice("metric", metric, METRICS)
     table = check_table(x, "x")
-    if gamma is None:
-        return cross_similarity(table, table, metric, None)
-    return cross_similarity(table, table, metric, check_number("gamma", gamma, low=0, low_open=True, high=1e300))
+    scale = None if gamma is None else check_number("gamma", gamma, low=0, low_open=True, high=1e300)
+    return cross_similarity(table, table, metric, scale)
 
 
 def similarity_scale(x: Floats, metric: str) -> float:

@@ -126,7 +126,13 @@ class Predictor:
 
 
 def fit_predictor(job: Job, *, how: str = "mean", bootstrap: bool = False) -> Predictor:
-    """Fit ``job.s.members`` networks one after the other; see :meth:`~.search.Job.fit`."""
+    """Fit the surrogates that ``job.s`` describes, one after the other.
+
+    Args:
+        job: the search's run, of which this is the method ``fit``.
+        how: what is made of several predictions, ``"mean"`` or ``"min"``.
+        bootstrap: whether each member is fitted to rows drawn with replacement.
+    """
     space, s = job.space, job.s
     models = []
     for member in range(s.members):

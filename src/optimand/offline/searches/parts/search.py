@@ -22,7 +22,7 @@ from optimand.core.seeds import SeedTree
 from optimand.core.validation import OptimandError, check_int
 
 from ...tasks.base import OfflineData
-from .fitting import Predictor, check_ignite, fit_predictor
+from .fitting import check_ignite, fit_predictor
 from .settings import Progress, Table, no_progress, resolve
 from .space import Designs, Space
 
@@ -94,14 +94,7 @@ class Job:
         """Log a step of the search with the predictions that it has."""
         self.log("search", step, total, predicted_mean=predicted.mean(), predicted_best=predicted.max())
 
-    def fit(self, *, how: str = "mean", bootstrap: bool = False) -> Predictor:
-        """Fit the surrogates that ``s`` describes.
-
-        Args:
-            how: what is made of several predictions, ``"mean"`` or ``"min"``.
-            bootstrap: whether each member is fitted to rows drawn with replacement.
-        """
-        return fit_predictor(self, how=how, bootstrap=bootstrap)
+    fit = fit_predictor
 
     def propose(self, found: Designs, score: Score) -> Proposal:
         """The ``q`` best of ``found`` by ``score``.

@@ -15,15 +15,7 @@ from optimand.core.compiled import compiled
 
 from ..features import DYNAMIC, write_features
 from . import trees as t
-from .board import (
-    Board,
-    copy_state,
-    decide,
-    is_over,
-    keep_best,
-    play_out,
-    saved,
-)
+from .board import Board, copy_state, decide, is_over, keep_best, play_out, saved
 from .inference import Mlp, mlp_width, run_mlp
 from .learned import Outcome
 from .trees import Rule, Tree

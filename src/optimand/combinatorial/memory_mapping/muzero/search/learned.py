@@ -115,13 +115,7 @@ class ModelSearch:
         self._room: tuple[Tree, NDArray, NDArray] | None = None
 
     def run(
-        self,
-        nets: ModelNets,
-        features: NDArray,
-        gumbel: NDArray,
-        *,
-        noise: NDArray | None = None,
-        share: float = 0.0,
+        self, nets: ModelNets, features: NDArray, gumbel: NDArray, *, noise: NDArray | None = None, share: float = 0.0
     ) -> Outcome:
         """Search from observations.
 
