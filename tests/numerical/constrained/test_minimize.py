@@ -1,4 +1,4 @@
-"""The user's entrance: forms of constraints, derivatives, ends, resuming, errors."""
+"""The user's entrance: forms of constraints, derivatives, ends, errors."""
 
 import math
 import warnings

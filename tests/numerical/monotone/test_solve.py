@@ -1,4 +1,4 @@
-"""solve_inclusion: every method, every way to end, restarts, resumes, warnings, and the light import."""
+"""solve_inclusion: every method, every way to end, restarts, resumes and warnings."""
 
 import numpy as np
 import pytest

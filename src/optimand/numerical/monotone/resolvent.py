@@ -72,9 +72,10 @@ class VRForb(Stateful):
         default = 1.0 if deterministic else 1.0 / op.n_effective
         self.p = default if p is None else check_number("p", p, low=0, low_open=True, high=1)
         self.c = (1.0 if self.p <= 0.1 else 0.5) if c is None else check_number("c", c, low=0, low_open=True)
-        known = op.L if deterministic else op.L_mean
+        constant = "L" if deterministic else "L_mean"
+        known = getattr(op, constant)
         if known is None:
-            raise ValueError("the operator must know L_mean (estimate_constants finds one), got one that does not")
+            raise ValueError(f"the operator must know {constant} (estimate_constants finds one), got one that does not")
         self.L = check_number("L", known, low=0, low_open=True)
         self.steps = 0
         self.thresholds = np.zeros(2)

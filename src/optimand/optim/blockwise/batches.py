@@ -74,7 +74,8 @@ def collect(
         if layout.param not in DTYPES or layout.grad not in DTYPES:
             rest.extend(indices)
             continue
-        ps, gs, *qs = ([ts[i] for i in indices] for ts in (params, grads, *states))
+        ps, gs = ([ts[i] for i in indices] for ts in (params, grads))
+        qs = [[ts[i] for i in indices] for ts in states]
         batch = _uniform_batch(indices, ps, gs, qs)
         if batch is None:
             batch, refused = _mixed_batch(indices, ps, gs, qs)
