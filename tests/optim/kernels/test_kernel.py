@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import pickle
 import signal
+import weakref
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from optimand.optim.kernels import (
 )
 from optimand.optim.kernels.blocks import update_in_blocks
 from optimand.optim.kernels.compiler import FormulaError, Variant, driver_source, load
+from optimand.optim.kernels.gather import Memo
 from optimand.optim.kernels.kernel import CHUNK, chunk_table
 from optimand.optim.kernels.pool import run_pieces
 from optimand.optim.kernels.steps import StepCounter
@@ -272,6 +275,17 @@ def test_threads_are_started_anew_after_a_fork():
         assert os.waitpid(child, 0)[1] == 0
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_memo_keeps_nothing_alive():
+    memo = Memo()
+    p, g, m = (random(100, seed) for seed in range(3))
+    assert EMA.launch([p], [g], [[m]], [ROW], memo=memo) == []
+    gone = [weakref.ref(t) for t in (p, m)]
+    assert memo.lists == [gone[:1], gone[1:]]
+    del p, m
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
 
 
 def test_kernels_copy_and_pickle():

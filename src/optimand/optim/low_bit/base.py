@@ -64,7 +64,7 @@ class LowBitOptimizer(ElementwiseOptimizer):
             * ``second_moment``: how states that are never negative are kept: ``"sqrt"`` (default) stores the square
               root, ``"plain"`` is the official rule, under which a coordinate can take a far too large step.
             * ``percentile_clipping``: clip each gradient to this percentile of its parameter's last 100 norms,
-              0 to 100; 100 (default) is off.
+              0 to 100; 100 (default) is off. A step holds float32 copies of the gradients that it clips.
             * ``stochastic_rounding``: round 16-bit parameters stochastically instead of to the nearest.
             * ``nonfinite``: what to do where a block's new state would be NaN or infinite. The block stays as it
               was, parameter and states; ``"raise"`` (default) raises at the end of the step, ``"skip"`` does not.
