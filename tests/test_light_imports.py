@@ -1,4 +1,4 @@
-"""What imports must not pull in: one process forks for each; where torch is allowed it is there before the fork."""
+"""What imports must not pull in: one process forks for each; NumPy and torch are there before it where they may be."""
 
 import json
 import subprocess
@@ -22,6 +22,7 @@ CASES = {
     "import optimand.optim": EVERYTHING,
     "from optimand.optim import Lion": EVERYTHING - {"torch"} | {"optimand.training", "torch._dynamo", "typer"},
     "import optimand.data": EVERYTHING,
+    "import optimand.lab.study, optimand.lab.cli": {"torch", "numba", "sklearn", "pandas", "scipy.stats", "matplotlib"},
     "import optimand.training, optimand.training.problems, optimand.training.family\n"
     "from optimand.core import catalog\n"
     "for problem in catalog.problems('training').values(): problem.build()": EVERYTHING - {"torch"},
@@ -50,10 +51,10 @@ CLAIMS = {
 }
 OF_TORCH = ("optimand.optim", "optimand.training")  # what they register are torch's optimizers and modules
 FORKS = """
-import json, os, sys, traceback
-for line, with_torch in json.load(sys.stdin):
-    if with_torch:
-        import torch
+import importlib, json, os, sys, traceback
+for line, allowed in json.load(sys.stdin):
+    if allowed:
+        importlib.import_module(allowed)
     sys.stdout.flush()
     if (child := os.fork()) == 0:
         code = 1
@@ -76,7 +77,8 @@ def allows_torch(line):
 @pytest.fixture(scope="module")
 def imported():
     """What each line imports."""
-    lines = dict.fromkeys(CASES, False) | {line: allows_torch(line) for line in REGISTERING | CLAIMS}
+    lines = {line: "" if "numpy" in heavy else "numpy" for line, heavy in CASES.items()}
+    lines |= {line: "torch" if allows_torch(line) else "numpy" for line in REGISTERING | CLAIMS}
     told = json.dumps(sorted(lines.items(), key=lambda item: item[1]))
     done = subprocess.run([sys.executable, "-c", FORKS], input=told, capture_output=True, text=True, check=True)
     return {line: set(modules) for line, modules in map(json.loads, done.stdout.splitlines())}

@@ -181,7 +181,8 @@ class Store:
     def read_run(self, path: Path) -> tuple[Outcome, pa.Table]:
         """Read a run's file; OptimandError names it if it is damaged."""
         try:
-            table = pq.read_table(path)
+            with pq.ParquetFile(path) as file:  # pq.read_table imports pandas
+                table = file.read()
             outcome = Outcome(**json.loads((table.schema.metadata or {})[METADATA_KEY]))
             if table.schema.names != CURVE_SCHEMA.names or outcome.run != path.stem:
                 raise ValueError("it is not the file of this run")
