@@ -82,7 +82,8 @@ class Claim:
         check: ``check()`` for a claim that needs no study, ``check(outcomes)`` for one that does; returns
             what was found. None when ``untestable`` says why it cannot be checked.
         study: the study that ``check`` reads.
-        small: a smaller form of ``study`` that runs in seconds (``--small``, and the tests).
+        small: a smaller form of ``study`` that runs in seconds (``--small``, and the tests); its problems are those of
+            ``study`` one by one, or smaller ones in their place.
         untestable: why it cannot be tested on an ordinary machine.
     """
 

@@ -60,13 +60,18 @@ class Reproduction:
 
 
 class StudyOutcomes:
-    """Answers what claims ask of a finished study (:class:`optimand.core.claims.Outcomes`)."""
+    """Answers what claims ask of a finished study (:class:`optimand.core.claims.Outcomes`).
 
-    def __init__(self, results: Results) -> None:
-        self._results = results
+    Args:
+        results: of the study.
+        instead: of problems that a claim asks for, those that the study ran instead.
+    """
+
+    def __init__(self, results: Results, instead: Mapping[str, str] | None = None) -> None:
+        self._results, self._instead = results, instead or {}
 
     def _runs(self, problem: str, method: str) -> list[Any]:
-        runs = self._results.select(problem, method)
+        runs = self._results.select(self._instead.get(problem, problem), method)
         if not runs:
             raise OptimandError(f"the study has no runs of {method!r} on {problem!r}")
         return runs
@@ -81,7 +86,7 @@ class StudyOutcomes:
 
     def values(self, problem: str, method: str, *, metric: str | None = None, split: str = "test") -> list[float]:
         """Final values, one a seed in the order of the seeds; a diverged run's value is NaN."""
-        metric = metric or self._results.info["problems"][problem]["metric"]
+        metric = metric or self._results.info["problems"][self._instead.get(problem, problem)]["metric"]
         curves = self._curves(problem, method, metric, split)
         return [float(rows["value"][-1]) if len(rows) else math.nan for rows in curves]
 
@@ -163,7 +168,12 @@ def check_claim(claim: Claim, results: Results | None, study: str | None, small:
     value, detail = "–", claim.untestable
     if claim.check is not None:
         try:
-            finding = claim.check() if claim.study is None else claim.check(StudyOutcomes(_present(results)))
+            if claim.study is None:
+                finding = claim.check()
+            else:
+                ran = (claim.small or claim.study) if small else claim.study
+                instead = dict(zip(claim.study.problems, ran.problems, strict=True))
+                finding = claim.check(StudyOutcomes(_present(results), instead))
         except Exception as error:
             verdict, detail = "not checked", f"the check could not be made: {describe_error(error)}"
         else:

@@ -29,12 +29,13 @@ LABELS = {
     STATELESS: "FRUGAL, density 0", PARTIAL: "FRUGAL, no state-free part", SGD: "SGD",
 }  # fmt: skip
 FIXED = StudySpec((LM,), tuple(LABELS), seeds=3, labels=LABELS)
-FIXED_SMALL = StudySpec((LM,), tuple(LABELS), seeds=1, budget=2, labels=LABELS)
+SMALLER = f"{LM}:evaluate=1024"
+FIXED_SMALL = StudySpec((SMALLER,), tuple(LABELS), seeds=1, budget=2, labels=LABELS)
 METHODS = (
     "adamw", "adamw-8bit", "apollo", "apollo-mini", "galore", "fira", "badam", "frugal", "frugal-block", "sgd",
 )  # fmt: skip
 TUNED = StudySpec((LM,), METHODS, seeds=3, tune=5)
-TUNED_SMALL = StudySpec((LM,), METHODS, seeds=1, budget=2)
+TUNED_SMALL = StudySpec((SMALLER,), METHODS, seeds=1, budget=2)
 
 
 def margin(outcomes: Outcomes, *, method: str, baseline: str, most: float) -> Finding:

@@ -17,6 +17,7 @@ from optimand.papers.small_lm import (
     HALF,
     LM,
     MINI,
+    SMALLER,
     SVD,
     TENSOR,
     TUNED,
@@ -28,7 +29,7 @@ from optimand.papers.small_lm import (
 PAPER = "apollo"
 INT8_LM = f"{LM}:int8_weights=true"
 INT8 = StudySpec((LM, INT8_LM), (APOLLO, MINI), seeds=3, labels={APOLLO: "APOLLO", MINI: "APOLLO-Mini"})
-INT8_SMALL = StudySpec((LM, INT8_LM), (APOLLO, MINI), seeds=1, budget=2, labels=INT8.labels)
+INT8_SMALL = StudySpec((SMALLER, f"{SMALLER},int8_weights=true"), (APOLLO, MINI), seeds=1, budget=2, labels=INT8.labels)
 
 
 def weights_in_8_bits(outcomes: Outcomes) -> Finding:
