@@ -263,6 +263,8 @@ def test_foreign_weight_decay_is_refused():
     p, source = trained(pytorch_optimizer.EXAdam, weight_decay=0.1, weight_decouple=False)
     with pytest.raises(ValueError, match="decoupled"):
         EXAdam([p]).load_state_dict(source.state_dict())
+    with pytest.raises(ValueError, match="decoupled"):
+        EXAdam([p]).load_state_dict(trained(torch.optim.Adam, weight_decay=0.1)[1].state_dict())
     state = source.state_dict()
     state["param_groups"][0].update(weight_decouple=True, step=None)
     with pytest.raises(ValueError, match="step count"):

@@ -122,14 +122,15 @@ class EXAdam(ElementwiseOptimizer):
         """Accept states of Adam and AdamW, of the author's code (``m``, ``v``) and a step count per group.
 
         Raises:
-            ValueError: the state was made with another kind of weight decay (``weight_decouple=False``, or
+            ValueError: the state was made with another kind of weight decay (coupled, as of Adam, or
                 ``fixed_decay=True``).
         """
         renamed = {"m": "exp_avg", "v": "exp_avg_sq"}
         states: dict[Any, dict[str, Any]] = {}
         groups = []
         for group in state_dict["param_groups"]:
-            if group.get("weight_decay") and (not group.get("weight_decouple", True) or group.get("fixed_decay")):
+            coupled = not group.get("weight_decouple", True) or group.get("decoupled_weight_decay") is False
+            if group.get("weight_decay") and (coupled or group.get("fixed_decay")):
                 raise ValueError("the state dict's weight decay is not decoupled, or not scaled by lr")
             foreign = ("step", "amsgrad", "decoupled_weight_decay", "weight_decouple", "fixed_decay")
             groups.append({name: value for name, value in group.items() if name not in foreign})

@@ -194,7 +194,8 @@ class Trainer:
         if different or len(state["best"]) != len(self.best):
             what = ", ".join(different) or "the number of games"
             raise OptimandError(f"the state is of a trainer with other settings: {what}")
-        vars(self).update({name: copy.deepcopy(state.get(name)) for name in _KEPT})
+        kept = {"waiting": None, **state}  # the only one that an older state may lack
+        vars(self).update({name: copy.deepcopy(kept[name]) for name in _KEPT})
         self._packed = None
         self.rng.bit_generator.state = copy.deepcopy(state["rng"])
         self.board.guide[:] = state["guide"]
