@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from optimand.optim.kernels.elementwise import is_eager
-from optimand.optim.kernels.gather import Batch, Memo, are_plain, is_dense
+from optimand.optim.kernels.gather import Batch, Memo, are_plain, bucketed, is_dense
 
 from .tensor import QuantizedTensor, row_major
 
@@ -64,10 +64,7 @@ def collect(
     if memo is not None and (known := memo.batch(lists)) is not None:
         return {memo.key: known}, []
     of_states = zip(*(map(QUANTIZED, qs) for qs in states), strict=True)
-    layouts = list(map(Layout, map(_DTYPE, params), map(_DTYPE, grads), of_states))
-    buckets: dict[Layout, list[int]] = {layout: [] for layout in dict.fromkeys(layouts)}
-    for i, layout in enumerate(layouts):
-        buckets[layout].append(i)
+    buckets = bucketed(list(map(Layout, map(_DTYPE, params), map(_DTYPE, grads), of_states)))
     batches: dict[Layout, Batch] = {}
     rest: list[int] = []
     for layout, indices in buckets.items():

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, is_
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from .compiler import Variant
 from .elementwise import is_eager
 
+K = TypeVar("K")
 HALF = (torch.bfloat16, torch.float16)
 # The dtypes that compiled code reads.
 NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -98,9 +99,7 @@ def collect(
     if memo is not None and (known := memo.batch(lists, stochastic)) is not None:
         return {memo.key: known}, []
     keys = list(zip(*(map(attrgetter("dtype"), ts) for ts in lists), strict=True))
-    buckets: dict[tuple[torch.dtype, ...], list[int]] = {key: [] for key in set(keys)}
-    for i, key in enumerate(keys):
-        buckets[key].append(i)
+    buckets = bucketed(keys)
     batches: dict[Variant, Batch] = {}
     rest: list[int] = []
     for key, indices in buckets.items():
@@ -118,6 +117,14 @@ def collect(
         if memo is not None and len(batch.indices) == len(params) and not batch.held:
             memo.keep(lists, batch, variant, variant.stochastic)
     return batches, rest
+
+
+def bucketed(keys: Sequence[K]) -> dict[K, list[int]]:
+    """The positions of each key."""
+    buckets: dict[K, list[int]] = {key: [] for key in dict.fromkeys(keys)}
+    for i, key in enumerate(keys):
+        buckets[key].append(i)
+    return buckets
 
 
 def _uniform_batch(indices: list[int], lists: Sequence[Sequence[Tensor]]) -> Batch | None:
